@@ -1,0 +1,42 @@
+// Package authz resolves what a spoke gets: one Attributes value, each attribute with its origin,
+// merged from local policies (and, later, RADIUS group, RADIUS user and interface-config).
+package authz
+
+import "net/netip"
+
+// Origin says where an attribute came from, in words for people: "local policy default".
+type Origin string
+
+// A Value is one attribute with its origin. The zero Value is unset.
+type Value[T any] struct {
+	V      T
+	Origin Origin
+}
+
+// IsSet reports whether anybody gave the attribute.
+func (v Value[T]) IsSet() bool { return v.Origin != "" }
+
+// Attributes is what one spoke gets. Every consumer (configuration payload, vtemplate, routing,
+// accounting) reads only this.
+type Attributes struct {
+	Pool, Pool6    Value[string]     // pool names
+	Address        Value[netip.Addr] // leased or fixed IPv4 overlay address
+	Address6       Value[netip.Addr] // leased or fixed IPv6 overlay address
+	Netmask        Value[netip.Addr]
+	DNS            Value[[]netip.Addr] // both families, at most two of each
+	WINS           Value[[]netip.Addr] // IPv4
+	SplitDNS       Value[[]string]     // at most ten
+	DefDomain      Value[string]
+	BackupGateways Value[[]string] // at most ten
+	Banner         Value[string]
+	RoutesSet      Value[[]netip.Prefix] // pushed to the spoke; the interface's host routes among them
+	RoutesAccept   Value[Accept]         // what is taken from the spoke
+}
+
+// Accept says which of the spoke's prefixes are installed.
+type Accept struct {
+	Any      bool
+	Prefixes []netip.Prefix // these and what lies inside them
+	Distance uint8
+	Tag      uint32
+}

@@ -1,0 +1,130 @@
+// Package dataplane declares what a data plane is told: the whole desired state of one interface at
+// a time. Its implementations (userspace, kernel, the fake of planetest) make it so.
+package dataplane
+
+import (
+	"net/netip"
+	"time"
+
+	"flexvpn/secret"
+)
+
+// A Plane forwards packets. Its methods may block and may be called from any goroutine; calls for
+// one interface are made in order by one caller at a time.
+type Plane interface {
+	// Apply makes the interface exactly what spec says: created if it is not there, else changed.
+	// What is added is added before anything is removed, so that traffic does not notice. Calling
+	// it again changes nothing. On error the interface is as before, or gone if it was new.
+	Apply(spec Interface) error
+	// Remove takes the interface and its SAs away; removing what is not there is no error.
+	Remove(name string) error
+	// Counters reads one interface and its SAs; ok is false when it does not exist.
+	Counters(name string) (c Counters, ok bool)
+	// Events tells of expiries and of interfaces that vanished. It is closed by Close. When nobody
+	// reads, events are dropped and counted.
+	Events() <-chan Event
+	// Drops are packets this plane dropped, by reason (a closed set).
+	Drops() map[string]uint64
+	// NeedsEncap is true when the plane has ESP in UDP only.
+	NeedsEncap() bool
+	// Name is kernel, userspace or none.
+	Name() string
+	// Close removes everything the plane made.
+	Close() error
+}
+
+// Mode is the encapsulation of an interface.
+type Mode uint8
+
+// The modes, named as in the virtual-template.
+const (
+	IPsec Mode = iota + 1 // native tunnel mode, any inner family
+	GRE                   // GRE inside ESP, transport mode
+)
+
+// String names the mode as the configuration does.
+func (m Mode) String() string {
+	switch m {
+	case IPsec:
+		return "ipsec"
+	case GRE:
+		return "gre"
+	}
+	return "unknown"
+}
+
+// Path is where the outer packets run.
+type Path struct {
+	Local, Remote netip.AddrPort // ports matter with Encap only
+	Encap         bool           // ESP in UDP
+}
+
+// Interface is one virtual-access or tunnel interface with all its SAs: the desired state.
+type Interface struct {
+	Name      string // at most 15 octets
+	Alias     string // what an operator reads in ip link
+	Mode      Mode
+	MTU       int // inner, in octets: 576 (1280 with IPv6) to 65535
+	AdjustMSS int // largest TCP MSS let through for IPv4, 20 less for IPv6; 0: untouched
+	Addresses []netip.Prefix
+	Path      Path
+	Children  []Child
+	// Outbound is the SPIIn of the child that carries outgoing packets; 0: none, they are dropped.
+	Outbound uint32
+}
+
+// Child is one pair of ESP SAs. Algorithms by IANA number (RFC 7296 section 3.3.2).
+type Child struct {
+	SPIIn, SPIOut     uint32
+	Encr              uint16
+	KeyBits           uint16
+	Integ             uint16
+	KeyIn, KeyOut     secret.Bytes // encryption key with its salt
+	IntegIn, IntegOut secret.Bytes
+	Transport         bool
+	ESN               bool
+	ReplayWindow      uint32         // packets; 0: 1024
+	Local, Remote     []netip.Prefix // inner selectors; empty: any. Checked on both directions in mode IPsec
+	Limits            Limits
+}
+
+// Limits end an SA by use; zero fields do not. Soft limits ask for a rekey, hard ones stop the SA.
+type Limits struct {
+	SoftBytes, HardBytes     uint64
+	SoftPackets, HardPackets uint64
+}
+
+// Counters of an interface: inner packets and octets.
+type Counters struct {
+	InPackets, InBytes   uint64
+	OutPackets, OutBytes uint64
+	LastIn, LastOut      time.Time // zero: never
+	Children             []ChildCounters
+}
+
+// ChildCounters count one SA pair.
+type ChildCounters struct {
+	SPIIn                  uint32
+	InPackets, InBytes     uint64
+	OutPackets, OutBytes   uint64
+	Replayed, BadIntegrity uint64
+	LastIn                 time.Time
+}
+
+// EventKind is what happened.
+type EventKind uint8
+
+// The kinds.
+const (
+	SoftExpire    EventKind = iota + 1 // a soft limit was reached: rekey
+	HardExpire                         // a hard limit was reached: the SA no longer carries packets
+	InterfaceGone                      // somebody removed the interface
+	FirstInbound                       // the first packet arrived on a child: its peer sends on it
+)
+
+// Event is told once.
+type Event struct {
+	Kind      EventKind
+	Interface string
+	SPIIn     uint32 // the child, for expiries
+}
