@@ -26,3 +26,16 @@ type ESP struct {
 type IKEKeys struct {
 	D, AI, AR, EI, ER, PI, PR secret.Bytes
 }
+
+// A Proposal is one proposal of ours: for each transform type the numbers allowed, best first.
+type Proposal struct {
+	Name  string
+	Encr  []Cipher
+	PRF   []uint16 // IKE only
+	Integ []uint16 // empty with AEAD ciphers
+	Group []uint16 // ESP: empty for none
+	ESN   []uint16 // ESP only: 1 with extended sequence numbers, 0 without
+}
+
+// Cipher is an encryption transform with its key length in bits (0 for fixed-size keys).
+type Cipher struct{ ID, KeyBits uint16 }
