@@ -1,0 +1,42 @@
+# flexvpn: the two commands of a newcomer are `make demo` and `make test`. Both need root, Debian
+# and Go; both install what they need.
+
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 10s
+# What the tests and the demo run besides Go.
+DEMO_PACKAGES := iproute2 iputils-ping
+TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl
+
+export CGO_ENABLED := 0
+
+.PHONY: build demo test lint fuzz bench clean demo-deps test-deps
+
+build:
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/flexvpn ./cmd/flexvpn
+
+demo: demo-deps build
+	./bin/flexvpn demo
+
+test: test-deps build lint
+	go test -timeout 20m ./...
+
+lint:
+	@out=$$(go tool gofumpt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz:
+	./deploy/fuzz.sh $(FUZZTIME)
+
+bench:
+	go test -run '^$$' -bench . -benchtime 1s ./ikev2/suite/... ./dataplane/... ./endpoint/...
+
+demo-deps:
+	@./deploy/install.sh $(DEMO_PACKAGES)
+
+test-deps:
+	@./deploy/install.sh $(TEST_PACKAGES)
+
+clean:
+	rm -rf bin
