@@ -1,0 +1,19 @@
+package view
+
+import "time"
+
+// TraceLine is one IKE message as debug prints it. It never holds key material or credentials: Hex is
+// the datagram as it was on the wire.
+type TraceLine struct {
+	Time     time.Time `json:"time"`
+	Sent     bool      `json:"sent"`               // by this node; else received
+	Local    string    `json:"local"`              // address:port
+	Remote   string    `json:"remote"`             // address:port
+	SPIi     string    `json:"spi_i"`              // 16 hex digits
+	SPIr     string    `json:"spi_r"`              // 16 hex digits
+	Identity string    `json:"identity,omitempty"` // of the peer; empty while unknown
+	Message  string    `json:"message"`            // "IKE_AUTH request 1 [IDi AUTH SA TSi TSr]"
+	Text     []string  `json:"text,omitempty"`     // one line per payload; with TraceFilter.Packet
+	Hex      string    `json:"hex,omitempty"`      // the datagram in hex digits; with TraceFilter.Hex
+	Lost     uint64    `json:"lost,omitempty"`     // lines dropped before this one, because nobody read fast enough
+}
