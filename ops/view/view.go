@@ -1,5 +1,10 @@
 // Package view holds the plain structs that show prints. Their JSON is the stable interface for
 // programs: fields are added, never renamed. It imports nothing of ours and decides nothing.
+//
+// Bytes and packets count what travels inside the tunnel, before encryption (out) and after
+// decryption (in). Times are RFC 3339 in JSON. An endpoint of a path is address:port, with brackets
+// around an IPv6 address. Identities and everything else that a peer says about itself are text as
+// received: whoever prints them to a terminal makes them safe.
 package view
 
 import (
@@ -9,30 +14,30 @@ import (
 
 // Session is one peer: an IKE SA with its Child SAs and its interface.
 type Session struct {
-	ID         string       `json:"id"`   // stable for the session's life
-	Role       string       `json:"role"` // hub or client
-	State      string       `json:"state"`
+	ID         string       `json:"id"`    // stable for the session's life
+	Role       string       `json:"role"`  // hub or client
+	State      string       `json:"state"` // NEGOTIATING, UP-ACTIVE, CLOSING, DOWN
 	Identity   string       `json:"identity"`
 	Profile    string       `json:"profile"`
-	Local      string       `json:"local"`  // address:port
-	Remote     string       `json:"remote"` // address:port
-	NAT        bool         `json:"nat"`
-	Encap      bool         `json:"udp_encapsulation"`
+	Local      string       `json:"local"`             // address:port
+	Remote     string       `json:"remote"`            // address:port
+	NAT        bool         `json:"nat"`               // between the two ends, on either side
+	Encap      bool         `json:"udp_encapsulation"` // ESP in UDP, RFC 3948
 	Interface  string       `json:"interface"`
 	Mode       string       `json:"mode"` // gre or ipsec
 	Addresses  []netip.Addr `json:"addresses"`
-	Since      time.Time    `json:"since"`
+	Since      time.Time    `json:"since"` // up since
 	InBytes    uint64       `json:"in_bytes"`
 	OutBytes   uint64       `json:"out_bytes"`
 	InPackets  uint64       `json:"in_packets"`
 	OutPackets uint64       `json:"out_packets"`
-	LastIn     *time.Time   `json:"last_in,omitempty"`
+	LastIn     *time.Time   `json:"last_in,omitempty"` // the last packet that was decrypted; nil: none yet
 
 	Attributes []Attribute `json:"attributes,omitempty"` // with origin; in show session ID
 	Routes     []Route     `json:"routes,omitempty"`
 	SA         *SA         `json:"sa,omitempty"`
-	DPD        string      `json:"dpd,omitempty"` // "30s/5s on-demand (profile spokes)"
-	Version    string      `json:"peer_version,omitempty"`
+	DPD        string      `json:"dpd,omitempty"`          // "30s/5s on-demand (profile spokes)"
+	Version    string      `json:"peer_version,omitempty"` // what the peer says of itself (APPLICATION_VERSION)
 }
 
 // Attribute is one thing a spoke gets, with where it came from.
@@ -57,22 +62,22 @@ type SA struct {
 	Session       string    `json:"session"`
 	Role          string    `json:"role"`
 	Initiator     bool      `json:"initiator"`
-	State         string    `json:"state"`
+	State         string    `json:"state"` // SA_INIT, AUTH, READY, REKEYING, DELETING
 	Local         string    `json:"local"`
 	Remote        string    `json:"remote"`
 	LocalID       string    `json:"local_id"`
 	RemoteID      string    `json:"remote_id"`
 	SPILocal      string    `json:"spi_local"` // 16 hex digits
 	SPIRemote     string    `json:"spi_remote"`
-	Encryption    string    `json:"encryption"`
-	KeyBits       int       `json:"key_bits"`
+	Encryption    string    `json:"encryption"` // as proposals name it
+	KeyBits       int       `json:"key_bits"`   // 0: fixed by the algorithm
 	PRF           string    `json:"prf"`
-	Integrity     string    `json:"integrity"`
+	Integrity     string    `json:"integrity"` // empty with an AEAD cipher
 	Group         string    `json:"group"`
-	LocalAuth     string    `json:"local_auth"`
-	RemoteAuth    string    `json:"remote_auth"`
-	Made          time.Time `json:"made"`
-	Keyed         time.Time `json:"keyed"`
+	LocalAuth     string    `json:"local_auth"`  // psk, certificate, eap
+	RemoteAuth    string    `json:"remote_auth"` // psk, certificate, eap
+	Made          time.Time `json:"made"`        // the session
+	Keyed         time.Time `json:"keyed"`       // the current keys
 	RekeyAt       time.Time `json:"rekey_at"`
 	NATLocal      bool      `json:"nat_local"`
 	NATRemote     bool      `json:"nat_remote"`
@@ -90,9 +95,9 @@ type Child struct {
 	Encryption   string    `json:"encryption"`
 	KeyBits      int       `json:"key_bits"`
 	Integrity    string    `json:"integrity"`
-	Group        string    `json:"group"`
-	ESN          bool      `json:"esn"`
-	Mode         string    `json:"mode"` // tunnel or transport
+	Group        string    `json:"group"` // of its rekeying; empty: keys derive from the IKE SA
+	ESN          bool      `json:"esn"`   // extended sequence numbers
+	Mode         string    `json:"mode"`  // tunnel or transport
 	Local        []string  `json:"local_selectors"`
 	Remote       []string  `json:"remote_selectors"`
 	Made         time.Time `json:"made"`
@@ -101,17 +106,17 @@ type Child struct {
 	OutBytes     uint64    `json:"out_bytes"`
 	InPackets    uint64    `json:"in_packets"`
 	OutPackets   uint64    `json:"out_packets"`
-	Replayed     uint64    `json:"replayed"`
-	BadIntegrity uint64    `json:"bad_integrity"`
+	Replayed     uint64    `json:"replayed"`      // packets refused by the anti-replay window
+	BadIntegrity uint64    `json:"bad_integrity"` // packets whose integrity check failed
 }
 
 // Pool is an address pool's use.
 type Pool struct {
 	Name       string  `json:"name"`
 	Range      string  `json:"range"`
-	Size       uint64  `json:"size"`
-	Used       uint64  `json:"used"`
-	Remembered uint64  `json:"remembered"` // free, kept for the identity that had it
+	Size       uint64  `json:"size"`       // addresses in all
+	Used       uint64  `json:"used"`       // addresses leased to sessions
+	Remembered uint64  `json:"remembered"` // addresses that are free, but kept for the identity that had them
 	Leases     []Lease `json:"leases,omitempty"`
 }
 
@@ -129,11 +134,11 @@ type Interface struct {
 	Session    string         `json:"session"`
 	Identity   string         `json:"identity"`
 	Mode       string         `json:"mode"`
-	MTU        int            `json:"mtu"`
-	AdjustMSS  int            `json:"adjust_mss"`
+	MTU        int            `json:"mtu"`        // octets of inner packet
+	AdjustMSS  int            `json:"adjust_mss"` // octets of TCP payload for IPv4; 0: untouched
 	Addresses  []netip.Prefix `json:"addresses"`
-	Local      string         `json:"local"`
-	Remote     string         `json:"remote"`
+	Local      string         `json:"local"`  // address:port of the outer packets
+	Remote     string         `json:"remote"` // address:port of the outer packets
 	Plane      string         `json:"plane"`
 	InBytes    uint64         `json:"in_bytes"`
 	OutBytes   uint64         `json:"out_bytes"`
@@ -160,9 +165,9 @@ type Client struct {
 	Source    string       `json:"source"`
 	Tunnel    string       `json:"tunnel"`
 	Addresses []netip.Addr `json:"addresses"`
-	Attempt   int          `json:"attempt"` // at the current peer
+	Attempt   int          `json:"attempt"` // number of the attempt under way, from 1
 	NextTry   *time.Time   `json:"next_try,omitempty"`
-	Since     time.Time    `json:"since"`
+	Since     time.Time    `json:"since"` // in this state since
 	LastError string       `json:"last_error,omitempty"`
 	Session   string       `json:"session,omitempty"`
 	Peers     []ClientPeer `json:"peers"`
@@ -177,14 +182,7 @@ type ClientPeer struct {
 	Failures int    `json:"failures"`
 }
 
-// Counter is one named counter; Labels come from closed sets.
-type Counter struct {
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels,omitempty"`
-	Value  uint64            `json:"value"`
-}
-
-// Histogram is a cumulative histogram; Buckets[i] counts observations at most Bounds[i].
+// Histogram is a cumulative histogram of seconds; Buckets[i] counts observations at most Bounds[i].
 type Histogram struct {
 	Bounds  []float64 `json:"bounds"`
 	Buckets []uint64  `json:"buckets"`
@@ -192,13 +190,16 @@ type Histogram struct {
 	Sum     float64   `json:"sum"`
 }
 
-// Stats is everything that metrics and show counters tell; none of it walks sessions.
+// Stats is everything that metrics and show counters tell; none of it walks sessions. What ends in
+// Total, and bytes, packets, rekeys, engine counters and drops, only grows. The keys of the maps come
+// from closed sets; a key that has not happened yet is best there with 0, so that its first increase
+// is seen.
 type Stats struct {
 	SessionsUp    map[string]uint64 `json:"sessions_up"`    // by role: hub, client
 	SetupsTotal   map[string]uint64 `json:"setups_total"`   // by role
 	FailuresTotal map[string]uint64 `json:"failures_total"` // by reason
 	EndedTotal    map[string]uint64 `json:"ended_total"`    // established sessions by reason
-	HalfOpen      uint64            `json:"half_open"`
+	HalfOpen      uint64            `json:"half_open"`      // handshakes under way
 	Handshake     Histogram         `json:"handshake_seconds"`
 	InBytes       uint64            `json:"in_bytes"` // of sessions that ended and those that stand, as last read
 	OutBytes      uint64            `json:"out_bytes"`
@@ -208,5 +209,5 @@ type Stats struct {
 	IKE           map[string]uint64 `json:"ike_total"`    // engine counters by name
 	Drops         map[string]uint64 `json:"drops_total"`  // packets by reason
 	Pools         []Pool            `json:"pools"`        // without leases
-	Clients       map[string]string `json:"clients"`      // state by client profile
+	Clients       map[string]string `json:"clients"`      // state, as in Client.State, by client profile
 }
