@@ -1,0 +1,94 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"flexvpn/authz"
+	"flexvpn/authz/pool"
+	"flexvpn/ikev2"
+	"flexvpn/ikev2/wire"
+	"flexvpn/profile"
+	"flexvpn/vtemplate"
+)
+
+type attributes = authz.Attributes
+
+// authorize decides what a proven peer gets: attributes, addresses, mode and selectors.
+func (s *session) authorize(q ikev2.Authorize) {
+	s.claim(func() {
+		answer, refusal := s.grantTo(q)
+		if refusal != nil {
+			answer = ikev2.AuthorizeAnswer{Refusal: refusal}
+		}
+		answer.ID = q.ID
+		s.conn.Answer(answer)
+	})
+}
+
+func (s *session) grantTo(q ikev2.Authorize) (ikev2.AuthorizeAnswer, *ikev2.Refusal) {
+	c := s.profile.Config
+	attrs := authz.Attributes{}
+	if policy := s.hub.cfg.Policies[c.Group.Policy]; c.Group.List == "local" && policy != nil {
+		attrs = authz.FromPolicy(policy)
+	}
+	if refusal := s.lease(&attrs, q); refusal != nil {
+		return ikev2.AuthorizeAnswer{}, refusal
+	}
+	decision, refusal := vtemplate.Decide(c.VirtualTemplate, vtemplate.Proposal{
+		TSi: q.TSi, TSr: q.TSr, Transport: q.Transport, FlexVPN: q.FlexVPN,
+		Assigned: assigned(attrs), Outer: q.Path.Remote.Addr(),
+	})
+	if refusal != "" {
+		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.TSUnacceptable, Reason: refusal}
+	}
+	s.mu.Lock()
+	s.granted.attributes, s.granted.decision, s.version = attrs, decision, q.Version
+	s.mu.Unlock()
+	reply := authz.Reply(attrs, q.Config, c.VirtualTemplate.Addresses, s.hub.cfg.Version)
+	return ikev2.AuthorizeAnswer{Config: reply, TSi: decision.TSi, TSr: decision.TSr, Transport: decision.Transport}, nil
+}
+
+// lease takes the addresses the peer asked for from the policy's pools. A request without an
+// address attribute costs no lease (an IOS spoke with a static tunnel address sends one).
+func (s *session) lease(attrs *authz.Attributes, q ikev2.Authorize) *ikev2.Refusal {
+	v4, v6 := authz.Wants(q.Config)
+	var err error
+	if v4 && attrs.Pool.IsSet() {
+		attrs.Address, err = s.leaseFrom(attrs.Pool)
+	}
+	if err == nil && v6 && attrs.Pool6.IsSet() {
+		attrs.Address6, err = s.leaseFrom(attrs.Pool6)
+	}
+	if err == nil {
+		return nil
+	}
+	reason := err.Error()
+	if errors.Is(err, pool.ErrExhausted) {
+		reason = fmt.Sprintf("%v: widen its range or end sessions (show pools)", err)
+	}
+	return &ikev2.Refusal{Notify: wire.InternalAddressFailure, Reason: reason}
+}
+
+func (s *session) leaseFrom(name authz.Value[string]) (authz.Value[netip.Addr], error) {
+	addr, err := s.hub.cfg.Pools.Lease(name.V, profile.IdentityText(s.remote), netip.Addr{})
+	if err != nil {
+		return authz.Value[netip.Addr]{}, err
+	}
+	s.mu.Lock()
+	s.granted.lease = append(s.granted.lease, addr)
+	s.mu.Unlock()
+	return authz.Value[netip.Addr]{V: addr, Origin: authz.Origin("pool " + name.V)}, nil
+}
+
+// assigned are the overlay addresses a spoke was given.
+func assigned(a authz.Attributes) []netip.Addr {
+	var out []netip.Addr
+	for _, v := range []authz.Value[netip.Addr]{a.Address, a.Address6} {
+		if v.IsSet() {
+			out = append(out, v.V)
+		}
+	}
+	return out
+}

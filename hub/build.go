@@ -1,0 +1,159 @@
+package hub
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"flexvpn/authz"
+	"flexvpn/dataplane"
+	"flexvpn/ikev2"
+	"flexvpn/ikev2/wire"
+	"flexvpn/profile"
+	"flexvpn/routing"
+	"flexvpn/vtemplate"
+)
+
+// install puts a Child SA into the data plane: the first one makes the virtual-access and its host
+// routes, later ones join it and wait for UseChild.
+func (s *session) install(q ikev2.Install) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == closing || s.state == gone {
+		return fmt.Errorf("the session is being closed: %s", s.closeWhy)
+	}
+	s.path = q.Path
+	if s.spec.Name != "" {
+		next := s.spec
+		next.Children = append(slices.Clone(s.spec.Children), vtemplate.Child(q.Child))
+		if len(s.spec.Children) == 0 {
+			next.Outbound = q.Child.SPIIn
+		}
+		return s.apply(next)
+	}
+	return s.clone(q)
+}
+
+// clone makes the virtual-access of s from the template. On error nothing of it is left.
+func (s *session) clone(q ikev2.Install) error {
+	h := s.hub
+	name, err := h.cfg.Names.Take()
+	if err != nil {
+		return err
+	}
+	spec := vtemplate.Build(s.profile.Config.VirtualTemplate, vtemplate.Clone{
+		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes,
+		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: profile.IdentityText(s.remote), Node: h.cfg.Node,
+	})
+	if err := s.apply(spec); err != nil {
+		h.cfg.Names.Release(name)
+		return fmt.Errorf("virtual-access %s: %w", name, err)
+	}
+	h.mu.Lock()
+	h.byName[name] = s
+	h.mu.Unlock()
+	var hosts []netip.Prefix
+	for _, a := range assigned(s.granted.attributes) {
+		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
+	}
+	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, Source: "address", Identity: profile.IdentityText(s.remote), Prefixes: hosts}); err != nil {
+		s.log().Warn("host route", "err", err)
+	}
+	return nil
+}
+
+func (s *session) apply(next dataplane.Interface) error {
+	if err := s.hub.cfg.Plane.Apply(next); err != nil {
+		return err
+	}
+	s.spec = next
+	return nil
+}
+
+// routeKey names one set of routes of the session in the routing table.
+func (s *session) routeKey(source string) string { return sessionName(s.id) + "/" + source }
+
+func (s *session) useChild(e ikev2.UseChild) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spec.Outbound == e.SPIIn || s.spec.Name == "" {
+		return
+	}
+	next := s.spec
+	next.Outbound = e.SPIIn
+	if err := s.apply(next); err != nil {
+		s.log().Warn("switch outbound sa", "spi", spiText(e.SPIIn), "err", err)
+	}
+}
+
+func (s *session) childGone(e ikev2.ChildGone) {
+	s.mu.Lock()
+	if s.spec.Name == "" || s.state == closing || s.state == gone {
+		s.mu.Unlock()
+		return
+	}
+	next := s.spec
+	next.Children = slices.DeleteFunc(slices.Clone(s.spec.Children), func(c dataplane.Child) bool { return c.SPIIn == e.SPIIn })
+	if next.Outbound == e.SPIIn {
+		next.Outbound = 0
+		if n := len(next.Children); n > 0 {
+			next.Outbound = next.Children[n-1].SPIIn
+		}
+	}
+	err := s.apply(next)
+	left := len(next.Children)
+	s.mu.Unlock()
+	s.hub.stats.rekeyedChild.Add(1)
+	if err != nil {
+		s.log().Warn("remove child sa", "spi", spiText(e.SPIIn), "err", err)
+	}
+	if left == 0 {
+		s.close("the peer deleted the last Child SA")
+	}
+}
+
+func (s *session) moved(e ikev2.Moved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.path = e.Path
+	if s.spec.Name == "" {
+		return
+	}
+	next := s.spec
+	next.Path = vtemplate.Path(e.Path)
+	if err := s.apply(next); err != nil {
+		s.log().Warn("follow the peer's new address", "err", err)
+		return
+	}
+	s.log().Info("peer moved", "to", e.Path.Remote.String())
+}
+
+// acceptRoutes installs what the spoke announced, as far as its policy lets it.
+func (s *session) acceptRoutes(attrs []wire.Attribute) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spec.Name == "" || s.state == closing || s.state == gone {
+		return
+	}
+	accept := s.granted.attributes.RoutesAccept
+	ok, refused := routing.Accept(accept.V, authz.FromRouteSet(attrs), s.path.Remote.Addr())
+	if len(refused) > 0 {
+		s.log().Warn("routes refused", "prefixes", refused, "hint", "see routes.accept of the authorization policy")
+	}
+	err := s.hub.cfg.Routes.Set(s.routeKey("ikev2"), routing.Announcement{
+		Interface: s.spec.Name, Source: "ikev2", Identity: profile.IdentityText(s.remote),
+		Prefixes: ok, Distance: accept.V.Distance,
+	})
+	if err != nil {
+		s.log().Warn("install routes", "err", err)
+	}
+	s.log().Info("routes accepted", "prefixes", ok)
+}
+
+func (s *session) traffic(q ikev2.Traffic) ikev2.TrafficAnswer {
+	s.mu.Lock()
+	name := s.spec.Name
+	s.mu.Unlock()
+	c, _ := s.hub.cfg.Plane.Counters(name)
+	return ikev2.TrafficAnswer{ID: q.ID, LastIn: c.LastIn, LastOut: c.LastOut}
+}

@@ -1,0 +1,179 @@
+// Package hub is the responder's side of FlexVPN: it turns the engine's questions into decisions
+// and runs a session's life. One file per stage: admit, authorize, build, replace, teardown; show
+// and stats tell about it.
+//
+// The engine's questions and events arrive on shard goroutines, which must not block: Ask and
+// Notice only match profiles in memory and queue everything else as jobs. A session's jobs run one
+// at a time and in order.
+package hub
+
+import (
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"flexvpn/authz/pool"
+	"flexvpn/config"
+	"flexvpn/dataplane"
+	"flexvpn/endpoint"
+	"flexvpn/ikev2"
+	"flexvpn/profile"
+	"flexvpn/routing"
+	"flexvpn/vtemplate"
+)
+
+// Config is what a Hub works with. The hub closes none of it.
+type Config struct {
+	Profiles    profile.Set
+	Policies    map[string]*config.AuthorizationPolicy
+	Plane       dataplane.Plane
+	Pools       *pool.Pools
+	Routes      *routing.Table
+	Names       *vtemplate.Names
+	Log         *slog.Logger
+	Node        string
+	Version     string // APPLICATION_VERSION for spokes that ask
+	MaxSessions int    // 0: no limit
+}
+
+// A Hub answers peers. It implements endpoint.Handler.
+type Hub struct {
+	cfg  Config
+	jobs *jobs
+
+	mu         sync.Mutex
+	lastID     uint64
+	sessions   map[uint64]*session
+	byIdentity map[ikev2.Identity]*session // the newest authorized session of each identity
+	byName     map[string]*session         // by virtual-access
+	stopping   bool
+	idle       sync.Cond // signalled when a session leaves; used by Stop
+	failed     failedRing
+	stats      stats
+}
+
+// A session is one peer. Fields below mu are guarded by it; the engine's side of the session is
+// reached through conn only.
+type session struct {
+	hub   *Hub
+	id    uint64
+	conn  *endpoint.Conn
+	queue queue
+
+	// Set on the shard's goroutine before the first job, constant afterwards.
+	profile *profile.Profile
+	remote  ikev2.Identity
+	started time.Time
+
+	mu       sync.Mutex
+	state    state
+	granted  grant
+	spec     dataplane.Interface // as last applied; Name is empty before the first Install
+	path     ikev2.Path
+	since    time.Time // established
+	version  string    // the peer's
+	closeWhy string    // why this end closes it, for the log
+}
+
+// state is where a session is in its life.
+type state uint8
+
+const (
+	negotiating state = iota
+	up
+	closing // taken down by us; the engine is still saying good-bye
+	gone
+)
+
+var stateNames = [...]string{"NEGOTIATING", "UP-ACTIVE", "CLOSING", "DOWN"}
+
+func (s state) String() string { return stateNames[s] }
+
+// grant is what a session was given, to be taken back in teardown.
+type grant struct {
+	attributes  attributes
+	decision    vtemplate.Decision
+	lease       []netip.Addr
+	interfaceUp bool
+}
+
+// New starts a hub's workers. Stop ends them.
+func New(cfg Config) *Hub {
+	h := &Hub{
+		cfg:        cfg,
+		jobs:       newJobs(4 * runtime.GOMAXPROCS(0)),
+		sessions:   map[uint64]*session{},
+		byIdentity: map[ikev2.Identity]*session{},
+		byName:     map[string]*session{},
+	}
+	h.idle.L = &h.mu
+	h.stats.init()
+	return h
+}
+
+// Ask implements endpoint.Handler.
+func (h *Hub) Ask(c *endpoint.Conn, q ikev2.Question) {
+	if a, ok := q.(ikev2.Authenticate); ok {
+		c.Answer(h.admit(c, a))
+		return
+	}
+	s, ok := c.Data.(*session)
+	if !ok {
+		return
+	}
+	h.jobs.push(&s.queue, func() { s.answer(q) })
+}
+
+func (s *session) answer(q ikev2.Question) {
+	switch q := q.(type) {
+	case ikev2.Authorize:
+		s.authorize(q)
+	case ikev2.Install:
+		s.conn.Answer(ikev2.InstallAnswer{ID: q.ID, Err: s.install(q)})
+	case ikev2.Traffic:
+		s.conn.Answer(s.traffic(q))
+	}
+}
+
+// Notice implements endpoint.Handler.
+func (h *Hub) Notice(c *endpoint.Conn, e ikev2.Event) {
+	s, ok := c.Data.(*session)
+	if !ok {
+		if closed, isClosed := e.(ikev2.Closed); isClosed {
+			h.refusedEarly(closed)
+		}
+		return
+	}
+	switch e.(type) {
+	case ikev2.SPIAdded, ikev2.SPIRemoved:
+		return
+	}
+	h.jobs.push(&s.queue, func() { s.react(e) })
+}
+
+func (s *session) react(e ikev2.Event) {
+	switch e := e.(type) {
+	case ikev2.Established:
+		s.established(e)
+	case ikev2.ConfigSet:
+		s.acceptRoutes(e.Attributes)
+	case ikev2.UseChild:
+		s.useChild(e)
+	case ikev2.ChildGone:
+		s.childGone(e)
+	case ikev2.Moved:
+		s.moved(e)
+	case ikev2.IKERekeyed:
+		s.hub.stats.rekeyedIKE.Add(1)
+		s.log().Info("ike sa rekeyed")
+	case ikev2.Closed:
+		s.ended(e)
+	}
+}
+
+// log is the session's logger: identity, address and session id stand in every line.
+func (s *session) log() *slog.Logger {
+	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", profile.IdentityText(s.remote), "peer", s.path.Remote.String())
+}

@@ -1,0 +1,43 @@
+package hub
+
+import (
+	"time"
+
+	"flexvpn/ikev2"
+)
+
+// claim makes s the session of its identity and calls next when the session that it replaces, if
+// any, has given back its address and interface. Replacing is what lets a spoke that lost its
+// state come back at once, with the address it had.
+func (s *session) claim(next func()) {
+	h := s.hub
+	h.mu.Lock()
+	old := h.byIdentity[s.remote]
+	if s.profile.Config.Replace == "never" {
+		old = nil
+	}
+	h.byIdentity[s.remote] = s
+	h.sessions[s.id] = s
+	h.mu.Unlock()
+	if old == nil || old == s {
+		next()
+		return
+	}
+	h.jobs.push(&old.queue, func() {
+		old.close("replaced by a newer session of the same identity")
+		h.jobs.push(&s.queue, next)
+	})
+}
+
+// close takes the session down now and lets the engine say good-bye in its own time. It runs as a
+// job of s.
+func (s *session) close(why string) {
+	s.mu.Lock()
+	s.closeWhy = why
+	if s.state != gone {
+		s.state = closing
+	}
+	s.mu.Unlock()
+	s.teardown()
+	s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.Close(now, why) })
+}
