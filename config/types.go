@@ -25,6 +25,9 @@ type Config struct {
 	Clients   map[string]*Client
 	Tunnels   map[string]*Tunnel
 	Metrics   Metrics
+
+	// Warnings are what an operator should look at, though the configuration works.
+	Warnings Errors
 }
 
 // Control is the control socket.

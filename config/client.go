@@ -1,0 +1,148 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// rawClient mirrors one client profile.
+type rawClient struct {
+	header
+	peers   []rawPeer
+	connect rawConnect
+	profile given[string]
+	tunnel  given[string]
+}
+
+func (c *rawClient) keys() []key {
+	return []key{
+		{name: "peers", part: listOf(&c.peers, func(v *rawPeer) part { return object(v) }), required: true, example: "[{sequence: 1, address: 203.0.113.1}]", doc: "Hubs, tried in the order of their sequence."},
+		{name: "connect", part: &c.connect, def: "auto", example: "manual", doc: "`auto` connects at start and again whenever the connection is lost; `manual` waits for `flexvpn connect`."},
+		{name: "profile", part: named(&c.profile, word), required: true, example: "hubs", doc: "The IKEv2 profile to connect with."},
+		{name: "tunnel", part: named(&c.tunnel, interfaceName), required: true, example: "tunnel1", doc: "The tunnel interface; one client alone may use it."},
+		{name: "reactivate", part: later("a client stays on the peer it reached"), doc: "Return to a better peer."},
+		{name: "sources", part: later("the source is what the routing table chooses"), doc: "Interfaces to connect from."},
+		{name: "backup-group", part: later("clients do not know of each other"), doc: "Clients that never use one peer at once."},
+		{name: "inside", part: later("there is no NAT or DNS for inside interfaces"), doc: "Interfaces of the hosts behind the spoke."},
+	}
+}
+
+// rawConnect is auto, manual, or a track.
+type rawConnect struct{ word given[string] }
+
+func (c *rawConnect) shape() shape { return shape{kind: "one of", limits: "auto, manual"} }
+
+func (c *rawConnect) absent(r *reader, at place, def string) {
+	choice(&c.word, "auto", "manual").absent(r, at, def)
+}
+
+func (c *rawConnect) read(r *reader, f field) {
+	if pairs, ok := pairsOf(f.node); ok && len(pairs) == 1 && keyText(pairs[0]) == "track" {
+		r.fail(f.at, "use auto or manual", "connect: {track: …} is not supported yet: there is no object tracking in this version")
+		return
+	}
+	choice(&c.word, "auto", "manual").read(r, f)
+}
+
+// rawPeer mirrors one peer of a client.
+type rawPeer struct {
+	header
+	sequence given[int]
+	address  given[netip.Addr]
+	fqdn     given[string]
+	resolve  given[string]
+}
+
+func (p *rawPeer) keys() []key {
+	return []key{
+		{name: "sequence", part: integer(&p.sequence, 1, 255), required: true, example: "1", doc: "Place in the order; each peer has its own."},
+		{name: "address", part: address(&p.address), otherwise: "none", example: "203.0.113.1", doc: "Address of the hub. A peer has an address or a name."},
+		{name: "fqdn", part: named(&p.fqdn, host), otherwise: "none", example: "hub2.example.net", doc: "Name of the hub."},
+		{name: "resolve", part: choice(&p.resolve, "dynamic"), otherwise: "the name is resolved once", example: "dynamic", doc: "`dynamic` resolves the name again for each attempt."},
+		{name: "track", part: later("there is no object tracking in this version"), doc: "Use the peer only while a track is up or down."},
+	}
+}
+
+func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client {
+	out := make(map[string]*Client, len(raw))
+	owner := map[string]string{}
+	for i := range raw {
+		c, in := &raw[i].v, "client "+raw[i].name
+		made := &Client{Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in)}
+		if c.profile.ok {
+			made.Profile = findProfile(cfg.IKEv2.Profiles, c.profile.v)
+			if made.Profile == nil {
+				r.dangling(c.profile, "profile", in, profileNames(cfg.IKEv2.Profiles))
+			}
+		}
+		if c.tunnel.ok {
+			made.Tunnel = cfg.Tunnels[c.tunnel.v]
+			if made.Tunnel == nil {
+				r.dangling(c.tunnel, "tunnel", in, mapKeys(cfg.Tunnels))
+			} else if other, again := owner[c.tunnel.v]; again {
+				r.fail(c.tunnel.at, "give each client a tunnel of its own", "tunnel %s of %s belongs to client %s already", c.tunnel.v, in, other)
+			}
+			owner[c.tunnel.v] = made.Name
+		}
+		out[made.Name] = made
+	}
+	return out
+}
+
+func findProfile(profiles []*Profile, name string) *Profile {
+	for _, p := range profiles {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func profileNames(profiles []*Profile) []string {
+	names := make([]string, len(profiles))
+	for i, p := range profiles {
+		names[i] = p.Name
+	}
+	return names
+}
+
+func (r *reader) peers(raw []rawPeer, in string) []Peer {
+	out := make([]Peer, 0, len(raw))
+	sequences := map[int]place{}
+	for i := range raw {
+		p := &raw[i]
+		if !p.seen {
+			continue
+		}
+		if p.address.typed == p.fqdn.typed {
+			r.fail(p.at, "address: IP, or fqdn: NAME", "a peer of %s must have either an address or an fqdn", in)
+		}
+		if p.resolve.typed && !p.fqdn.typed {
+			r.fail(p.resolve.at, "remove it", "resolve in a peer of %s needs an fqdn", in)
+		}
+		if first, again := sequences[p.sequence.v]; again && p.sequence.ok {
+			r.fail(p.sequence.at, "", "sequence %d is given twice in %s (first in line %d)", p.sequence.v, in, first.line)
+		} else if p.sequence.ok {
+			sequences[p.sequence.v] = p.sequence.at
+		}
+		out = append(out, Peer{Sequence: p.sequence.v, Address: p.address.v, FQDN: p.fqdn.v, Dynamic: p.resolve.v == "dynamic"})
+	}
+	slices.SortStableFunc(out, func(a, b Peer) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return out
+}
+
+// unusedTunnels warns of tunnels that no client has.
+func (r *reader) unusedTunnels(raw []entry[rawTunnel], clients map[string]*Client) {
+	used := map[string]bool{}
+	for _, c := range clients {
+		if c.Tunnel != nil {
+			used[c.Tunnel.Name] = true
+		}
+	}
+	for i := range raw {
+		if !used[raw[i].name] {
+			r.warn(raw[i].at, "name it in a client, or remove it", "tunnel %s is used by no client", raw[i].name)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Limits of interfaces. 576 is the least an IPv4 host must take (RFC 791 section 3.1), 1280 the
+// least MTU of IPv6 (RFC 8200 section 5).
+const (
+	maxTemplate = 4095
+	minMTU      = 576
+	minMTU6     = 1280
+	maxMTU      = 9000
+	maxMSS      = maxMTU - 40
+)
+
+// rawTemplate mirrors one virtual-template.
+type rawTemplate struct {
+	header
+	mode        given[string]
+	addresses   []given[netip.Prefix]
+	mtu         given[int]
+	adjustMSS   given[int]
+	description given[string]
+}
+
+func (t *rawTemplate) keys() []key {
+	return []key{
+		{name: "mode", part: choice(&t.mode, "auto", "gre", "ipsec"), def: "auto", example: "ipsec", doc: "What spokes may ask for: `gre` is GRE in transport mode, `ipsec` is native tunnel mode, `auto` takes what the spoke proposes."},
+		{name: "address", part: oneOrListOf(&t.addresses, hostPrefix), required: true, example: "[10.1.1.1/32, 2001:db8:1::1/128]", doc: "The hub's addresses on each virtual-access interface, at most one of each family; all spokes see the same."},
+		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
+	}
+}
+
+func mtuKey(into *given[int]) key {
+	return key{name: "mtu", part: integer(into, minMTU, maxMTU), def: "1400", example: "1400", doc: "MTU of the interface; at least 1280 with IPv6."}
+}
+
+func mssKey(into *given[int]) key {
+	return key{name: "adjust-mss", part: integer(into, 0, maxMSS), def: "0", example: "1360", doc: "Greatest segment size of TCP connections through the interface, both directions; 0 leaves it alone. At most the MTU less 40."}
+}
+
+func descriptionKey(into *given[string]) key {
+	return key{name: "description", part: text(into, 255), otherwise: "none", example: "branches in the north", doc: "For people."}
+}
+
+// rawTunnel mirrors one tunnel.
+type rawTunnel struct {
+	header
+	mode        given[string]
+	address     rawTunnelAddress
+	source      given[netip.Addr]
+	destination given[string]
+	mtu         given[int]
+	adjustMSS   given[int]
+	description given[string]
+}
+
+func (t *rawTunnel) keys() []key {
+	return []key{
+		{name: "mode", part: choice(&t.mode, "gre", "ipsec"), def: "gre", example: "ipsec", doc: "`gre` is GRE in transport mode, `ipsec` is native tunnel mode."},
+		{name: "address", part: &t.address, def: "negotiated", example: "negotiated", doc: "`negotiated` takes the addresses that the hub assigns; otherwise the tunnel's own, at most one of each family."},
+		{name: "source", part: dynamicOr(&t.source), def: "dynamic", example: "203.0.113.7", doc: "Local address of the tunnel; `dynamic` leaves it to the routing table."},
+		{name: "destination", part: choice(&t.destination, "dynamic"), def: "dynamic", example: "dynamic", doc: "`dynamic`: the peer that the client connects to."},
+		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
+		{name: "nat", part: later("there is no NAT in this version"), doc: "Side of NAT."},
+	}
+}
+
+func dynamicOr(into *given[netip.Addr]) part {
+	p := address(into).(scalarPart[netip.Addr])
+	parse := p.parse
+	p.kind = "`dynamic` or IP address"
+	p.parse = func(s string) (netip.Addr, error) {
+		if s == "dynamic" {
+			return netip.Addr{}, nil
+		}
+		if _, err := netip.ParseAddr(s); err != nil && interfaceName(s) == "" {
+			return netip.Addr{}, problem{"must be dynamic or an IP address, not " + quote(s), "an interface as source is not supported yet"}
+		}
+		return parse(s)
+	}
+	return p
+}
+
+// rawTunnelAddress is negotiated, or addresses with prefix lengths.
+type rawTunnelAddress struct {
+	negotiated bool
+	list       []given[netip.Prefix]
+}
+
+func (a *rawTunnelAddress) shape() shape {
+	return shape{kind: "`negotiated`, an address with prefix length, or a list of them"}
+}
+
+func (a *rawTunnelAddress) absent(_ *reader, _ place, def string) { a.negotiated = def == "negotiated" }
+
+func (a *rawTunnelAddress) read(r *reader, f field) {
+	if word, ok := scalarText(f.node); ok && word == "negotiated" {
+		a.negotiated = true
+		return
+	}
+	oneOrListOf(&a.list, hostPrefix).read(r, f)
+}
+
+// templateNumber is the rule for the number of a virtual-template.
+func templateNumber(s string) string {
+	n, err := strconv.Atoi(s)
+	if err != nil || strconv.Itoa(n) != s || n < 1 || n > maxTemplate {
+		return "it must be a number from 1 to " + strconv.Itoa(maxTemplate)
+	}
+	return ""
+}
+
+// interfaceName is the rule for a name that becomes an interface's: what Linux takes
+// (dev_valid_name), and none that exists on every machine.
+func interfaceName(s string) string {
+	switch {
+	case s == "" || len(s) > 15:
+		return "an interface's name has 1 to 15 octets"
+	case s == "." || s == ".." || strings.ContainsAny(s, "/:%\" \t\n") || word(s) != "":
+		return "use letters, digits, '-', '_' and '.'"
+	case s == "lo" || s == "all" || s == "default":
+		return "the system has this name for itself"
+	}
+	return ""
+}
+
+func (r *reader) templates(raw []entry[rawTemplate]) map[int]*VirtualTemplate {
+	out := make(map[int]*VirtualTemplate, len(raw))
+	for i := range raw {
+		t := &raw[i].v
+		n, err := strconv.Atoi(raw[i].name)
+		if err != nil {
+			continue // the name was refused already
+		}
+		out[n] = &VirtualTemplate{
+			Number: n, Mode: t.mode.v, Addresses: valid(t.addresses),
+			MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v,
+		}
+		r.checkInterface("virtual-template "+raw[i].name, t.addresses, t.mtu, t.adjustMSS)
+	}
+	return out
+}
+
+func (r *reader) tunnels(raw []entry[rawTunnel]) map[string]*Tunnel {
+	out := make(map[string]*Tunnel, len(raw))
+	folded := map[string]string{}
+	for i := range raw {
+		t, name := &raw[i].v, raw[i].name
+		out[name] = &Tunnel{
+			Name: name, Mode: t.mode.v, Negotiated: t.address.negotiated, Addresses: valid(t.address.list),
+			Source: t.source.v, MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v,
+		}
+		short := name[:min(len(name), 15)]
+		if other, again := folded[short]; again {
+			r.fail(raw[i].at, "", "tunnels %s and %s would have the same interface name %s", other, name, short)
+		}
+		folded[short] = name
+		r.checkInterface("tunnel "+name, t.address.list, t.mtu, t.adjustMSS)
+	}
+	return out
+}
+
+func (r *reader) checkInterface(in string, addresses []given[netip.Prefix], mtu, mss given[int]) {
+	var four, six bool
+	for _, a := range addresses {
+		seen := &four
+		if a.v.Addr().Is6() {
+			seen = &six
+		}
+		if a.ok && *seen {
+			r.fail(a.at, "", "%s has a second address of one family", in)
+		}
+		*seen = *seen || a.ok
+	}
+	if six && mtu.ok && mtu.v < minMTU6 {
+		r.fail(mtu.at, "", "mtu %d of %s is too small for its IPv6 address: the least is %d (RFC 8200 section 5)", mtu.v, in, minMTU6)
+	}
+	if mtu.ok && mss.ok && mss.v > mtu.v-40 {
+		r.fail(mss.at, "", "adjust-mss %d of %s is greater than its mtu %d less 40", mss.v, in, mtu.v)
+	}
+}
+
+// interfaceClaims are the addresses that the interfaces of the file have themselves.
+func interfaceClaims(raw *rawConfig) []claim {
+	var out []claim
+	add := func(owner string, list []given[netip.Prefix]) {
+		for _, a := range list {
+			if a.ok {
+				out = append(out, claim{Range{a.v.Addr(), a.v.Addr()}, owner, a.at})
+			}
+		}
+	}
+	for i := range raw.templates {
+		add("virtual-template "+raw.templates[i].name, raw.templates[i].v.addresses)
+	}
+	for i := range raw.tunnels {
+		add("tunnel "+raw.tunnels[i].name, raw.tunnels[i].v.address.list)
+	}
+	return out
+}
