@@ -4,9 +4,7 @@
 package endpoint
 
 import (
-	"context"
 	"net/netip"
-	"time"
 
 	"flexvpn/ikev2"
 )
@@ -41,16 +39,3 @@ type Config struct {
 	MaxHalfOpen  int
 	CookieAlways bool
 }
-
-// Conn is one SA as its handler sees it. It stays the same over rekeys of the IKE SA.
-type Conn struct {
-	// Data belongs to the handler, which touches it only on the shard's goroutine (in Ask, Notice
-	// and Do), or before Initiate returns.
-	Data any
-	conn // unexported fields
-}
-
-type conn struct{}
-
-var _ = context.Background
-var _ time.Time
