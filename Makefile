@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 # What the tests and the demo run besides Go.
-DEMO_PACKAGES := iproute2 iputils-ping
+DEMO_PACKAGES := iproute2 iputils-ping curl
 TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl
 
 export CGO_ENABLED := 0
