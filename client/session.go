@@ -8,9 +8,9 @@ import (
 
 	"flexvpn/authz"
 	"flexvpn/dataplane"
+	"flexvpn/endpoint"
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/wire"
-	"flexvpn/endpoint"
 	"flexvpn/profile"
 	"flexvpn/routing"
 	"flexvpn/vtemplate"

@@ -189,6 +189,13 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 		return err
 	}
 	out.endpoint = n.endpoint
+	n.debug.Changed = func(wanted bool) {
+		if wanted {
+			n.endpoint.Trace(n.trace)
+			return
+		}
+		n.endpoint.Trace(nil)
+	}
 	return nil
 }
 
