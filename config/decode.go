@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // place is where something stands in the file; the zero place is the file as a whole.
@@ -185,13 +186,20 @@ func (r *reader) wrongKind(f field, want string) {
 }
 
 func kindOf(n ast.Node) string {
-	switch n.(type) {
+	switch n := n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
 	case *ast.SequenceNode:
 		return "a list"
 	case *ast.NullNode:
 		return "nothing"
+	case *ast.StringNode:
+		if t := n.GetToken().Type; t == token.DoubleQuoteType || t == token.SingleQuoteType {
+			return "text in quotes"
+		}
+		return "text"
+	case *ast.FloatNode:
+		return "a number with a fraction"
 	}
 	return "a single value"
 }

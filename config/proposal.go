@@ -32,7 +32,7 @@ type (
 
 func (p ikeProposal) keys() []key {
 	return []key{
-		{name: "encryption", part: algorithms(&p.encryption), required: true, example: "[aes-gcm-256, aes-cbc-256]", doc: "Ciphers, best first: `aes-gcm-128`, `-192`, `-256`, `chacha20-poly1305`, `aes-cbc-128`, `-192`, `-256`. Ciphers with and without a tag of their own cannot share a proposal (RFC 7296 section 3.3)."},
+		{name: "encryption", part: algorithms(&p.encryption), required: true, example: "[aes-gcm-256, aes-cbc-256]", doc: "Ciphers, best first: `aes-gcm-128`, `-192`, `-256`, `chacha20-poly1305`, `aes-cbc-128`, `-192`, `-256`. `aes-cbc` needs `integrity`, the others protect integrity themselves (RFC 7296 section 3.3)."},
 		{name: "prf", part: algorithms(&p.prf), required: true, example: "sha384", doc: "Pseudo-random functions: `sha256`, `sha384`, `sha512`, and, weak, `sha1`."},
 		{name: "integrity", part: algorithms(&p.integrity), otherwise: "none: right for ciphers with a tag of their own", example: "sha512", doc: "Integrity algorithms for `aes-cbc`: `sha256`, `sha384`, `sha512`, and, weak, `sha1`."},
 		{name: "group", part: algorithms(&p.group), required: true, example: "[x25519, ecp384]", doc: "Key exchange groups by name or number, best first: 31 is `x25519`, 19 to 21 are `ecp256`, `ecp384`, `ecp521`, 14 to 16 are `modp2048`, `modp3072`, `modp4096`."},

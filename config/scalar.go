@@ -53,10 +53,23 @@ func (p scalarPart[T]) read(r *reader, f field) {
 }
 
 func (p scalarPart[T]) want() string {
-	if p.limits == "" {
-		return "a value of kind " + p.kind
+	switch {
+	case p.kind == "one of":
+		return p.kind + " " + p.limits
+	case p.limits == "":
+		return withArticle(p.kind)
 	}
-	return fmt.Sprintf("%s (%s)", p.kind, p.limits)
+	return fmt.Sprintf("%s (%s)", withArticle(p.kind), p.limits)
+}
+
+func withArticle(noun string) string {
+	switch {
+	case noun == "text" || noun == "octets" || strings.HasPrefix(noun, "`"):
+		return noun
+	case strings.ContainsRune("aeioAEIO", rune(noun[0])):
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 func (p scalarPart[T]) absent(_ *reader, at place, def string) {

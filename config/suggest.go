@@ -23,6 +23,9 @@ func nearest(s string, words []string) string {
 		return ""
 	}
 	for _, w := range words {
+		if len(s) >= 3 && strings.HasPrefix(w, s) {
+			return w
+		}
 		if d := distance(strings.ToLower(s), w); d < best || d == best && word == "" {
 			best, word = d, w
 		}

@@ -60,7 +60,7 @@ type IKEv2 struct {
 	Listen       []netip.Addr // default :: and 0.0.0.0
 	Port         uint16       // default 500
 	NATPort      uint16       // default 4500
-	Proposals    []Proposal   // default: strong ones, see Defaults
+	Proposals    []Proposal   // in the order of the file; empty: the built-in ones
 	Keyrings     map[string]*Keyring
 	Profiles     []*Profile // in the order of the file: the first that matches wins
 	MaxHalfOpen  int        // default 100: above it cookies are asked for
@@ -158,8 +158,8 @@ type Profile struct {
 	DPD             DPD
 	Routes          Routes        // client: what it pushes and accepts
 	IKELifetime     time.Duration // default 24h
-	Proposals       []Proposal    // IKE proposals offered as client; default IKEv2.Proposals
-	IPsec           []Proposal    // default IPsec.Proposals
+	Proposals       []Proposal    // IKE proposals offered as client; default IKEv2.Proposals; empty: the built-in ones
+	IPsec           []Proposal    // default IPsec.Proposals; empty: the built-in ones
 	Lifetime        Lifetime      // default IPsec.Lifetime
 	Replace         string        // "identity" (default): a second session of an identity ends the first; "never"
 }
