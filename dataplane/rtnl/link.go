@@ -1,0 +1,190 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Link is a network interface.
+type Link struct {
+	Index int
+	Name  string
+	Alias string
+	Kind  string // tun, veth, …
+	MTU   int
+	Up    bool // administratively
+}
+
+// addrGenNone keeps the kernel from inventing a link-local address (IN6_ADDR_GEN_MODE_NONE): an
+// interface has the addresses it is told, and sends no router solicitations of its own.
+const addrGenNone = 1
+
+// Links are all links of the namespace.
+func (c *Conn) Links() ([]Link, error) {
+	all, err := dump(c.h.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	out := make([]Link, len(all))
+	for i, l := range all {
+		out[i] = linkOf(l)
+	}
+	return out, nil
+}
+
+// Link finds a link by its name; ok is false when there is none.
+func (c *Conn) Link(name string) (l Link, ok bool, err error) {
+	found, err := c.h.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return Link{}, false, nil
+	}
+	if err != nil {
+		return Link{}, false, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return linkOf(found), true, nil
+}
+
+func linkOf(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{Index: a.Index, Name: a.Name, Alias: a.Alias, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}
+}
+
+// SetLink gives a link its MTU and alias, no link-local address, and brings it up or down.
+func (c *Conn) SetLink(name string, mtu int, alias string, up bool) error {
+	l, err := c.h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	if l.Attrs().MTU != mtu {
+		if err := c.h.LinkSetMTU(l, mtu); err != nil {
+			return fmt.Errorf("set the MTU of %s to %d: %w", name, mtu, err)
+		}
+	}
+	if l.Attrs().Alias != alias {
+		if err := c.h.LinkSetAlias(l, alias); err != nil {
+			return fmt.Errorf("set the alias of %s: %w", name, err)
+		}
+	}
+	// A kernel without IPv6, or with IPv6 disabled on this link, refuses; it invents no addresses
+	// then either.
+	_ = c.h.LinkSetIP6AddrGenMode(l, addrGenNone)
+	if !up {
+		if err := c.h.LinkSetDown(l); err != nil {
+			return fmt.Errorf("bring %s down: %w", name, err)
+		}
+		return nil
+	}
+	if err := c.h.LinkSetUp(l); err != nil {
+		return fmt.Errorf("bring %s up: %w", name, err)
+	}
+	return nil
+}
+
+// DeleteLink removes a link; an absent one is no error.
+func (c *Conn) DeleteLink(name string) error {
+	l, err := c.h.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil
+	}
+	if err == nil {
+		err = c.h.LinkDel(l)
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("delete link %s: %w", name, err)
+	}
+	return nil
+}
+
+// Addresses are the addresses of a link, with their prefix lengths.
+func (c *Conn) Addresses(name string) ([]netip.Prefix, error) {
+	l, err := c.h.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return c.addresses(l)
+}
+
+func (c *Conn) addresses(l netlink.Link) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(l, family) })
+		if err != nil {
+			return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+		}
+		for _, a := range all {
+			if p, ok := prefixOf(a.IPNet); ok {
+				out = append(out, p)
+			}
+		}
+	}
+	return out, nil
+}
+
+// SetAddresses makes the addresses of a link exactly want. It adds before it removes, so that what
+// stays is never missing.
+func (c *Conn) SetAddresses(name string, want []netip.Prefix) error {
+	l, err := c.h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	have, err := c.addresses(l)
+	if err != nil {
+		return err
+	}
+	for _, p := range want {
+		if slices.Contains(have, p) {
+			continue
+		}
+		// Nobody else can hold an address of a point-to-point tunnel: duplicate address detection
+		// would only keep it unusable for a second.
+		a := &netlink.Addr{IPNet: ipNet(p)}
+		if p.Addr().Is6() {
+			a.Flags = unix.IFA_F_NODAD
+		}
+		if err := c.h.AddrReplace(l, a); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", p, name, err)
+		}
+	}
+	for _, p := range have {
+		if slices.Contains(want, p) {
+			continue
+		}
+		err := c.h.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)})
+		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove address %s from %s: %w", p, name, err)
+		}
+	}
+	return nil
+}
+
+// WatchDeleted tells the index and name of every link that is deleted in this namespace, until
+// Close: then the channel is closed. The caller must keep reading.
+func (c *Conn) WatchDeleted() (<-chan Link, error) {
+	updates := make(chan netlink.LinkUpdate, 64)
+	if err := netlink.LinkSubscribeWithOptions(updates, c.done, netlink.LinkSubscribeOptions{
+		ErrorCallback: func(error) {}, // an overrun loses news, not the subscription
+	}); err != nil {
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	out := make(chan Link)
+	go func() {
+		defer close(out)
+		for u := range updates {
+			if u.Header.Type != unix.RTM_DELLINK || u.Link == nil {
+				continue
+			}
+			select {
+			case out <- linkOf(u.Link):
+			case <-c.done:
+				return
+			}
+		}
+	}()
+	return out, nil
+}

@@ -1,0 +1,98 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// ErrClosed is what a plane answers after Close.
+var ErrClosed = errors.New("the data plane is closed")
+
+// Limits of an interface.
+const (
+	maxName         = 15  // IFNAMSIZ less its NUL
+	minMTU4         = 576 // RFC 791: what every host must take
+	minMTU6         = 1280
+	maxMTU          = 65535
+	MaxReplayWindow = 4096 // packets; what the kernel takes too
+	// firstSPI is the first that may be used: RFC 4303 section 2.1 reserves 1 to 255, and 0 is
+	// the marker of IKE messages on the port of ESP in UDP (RFC 3948 section 2.2).
+	firstSPI = 256
+)
+
+// Validate reports what no plane could do, whatever it is made of.
+func (i *Interface) Validate() error {
+	if i.Name == "" || len(i.Name) > maxName {
+		return fmt.Errorf("interface name %q: must have 1 to %d characters", i.Name, maxName)
+	}
+	if err := i.validate(); err != nil {
+		return fmt.Errorf("interface %s: %w", i.Name, err)
+	}
+	return nil
+}
+
+func (i *Interface) validate() error {
+	if i.Mode != IPsec && i.Mode != GRE {
+		return fmt.Errorf("mode %d: must be ipsec or gre", i.Mode)
+	}
+	least := minMTU4
+	for _, a := range i.Addresses {
+		if !a.IsValid() {
+			return errors.New("an address is not valid")
+		}
+		if a.Addr().Is6() {
+			least = minMTU6
+		}
+	}
+	if i.MTU < least || i.MTU > maxMTU {
+		return fmt.Errorf("mtu %d: must be %d to %d", i.MTU, least, maxMTU)
+	}
+	if i.AdjustMSS < 0 || i.AdjustMSS > maxMTU {
+		return fmt.Errorf("adjust-mss %d: must be 0 to %d", i.AdjustMSS, maxMTU)
+	}
+	return i.validateChildren()
+}
+
+func (i *Interface) validateChildren() error {
+	hasOutbound := i.Outbound == 0
+	for n := range i.Children {
+		c := &i.Children[n]
+		if err := c.validate(i.Mode); err != nil {
+			return fmt.Errorf("child %#08x: %w", c.SPIIn, err)
+		}
+		for m := range n {
+			if i.Children[m].SPIIn == c.SPIIn {
+				return fmt.Errorf("child %#08x: stands there twice", c.SPIIn)
+			}
+		}
+		hasOutbound = hasOutbound || c.SPIIn == i.Outbound
+	}
+	if !hasOutbound {
+		return fmt.Errorf("outbound child %#08x: is not among the children", i.Outbound)
+	}
+	if len(i.Children) > 0 && (!i.Path.Local.Addr().IsValid() || !i.Path.Remote.Addr().IsValid()) {
+		return errors.New("it has children but no path")
+	}
+	return nil
+}
+
+func (c *Child) validate(m Mode) error {
+	if c.SPIIn < firstSPI || c.SPIOut < firstSPI {
+		return fmt.Errorf("SPIs %#x and %#x: must be at least %d", c.SPIIn, c.SPIOut, firstSPI)
+	}
+	if c.Transport != (m == GRE) {
+		return errors.New("mode gre needs transport-mode SAs, mode ipsec tunnel-mode SAs")
+	}
+	if c.ReplayWindow > MaxReplayWindow {
+		return fmt.Errorf("replay window %d: must be at most %d", c.ReplayWindow, MaxReplayWindow)
+	}
+	for _, list := range [][]netip.Prefix{c.Local, c.Remote} {
+		for _, p := range list {
+			if !p.IsValid() {
+				return errors.New("a selector is not valid")
+			}
+		}
+	}
+	return nil
+}
