@@ -141,9 +141,6 @@ const (
 	SignatureHashAlgorithms   NotifyType = 16431
 )
 
-// IsError reports whether t is in the error range, RFC 7296 section 3.10.1.
-func (t NotifyType) IsError() bool { return t < 16384 }
-
 // Configuration payload types, RFC 7296 section 3.15.
 const (
 	CFGRequest CFGType = 1
