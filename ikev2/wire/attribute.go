@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"strings"
@@ -114,7 +115,8 @@ const (
 	layoutIP6Bits // address and prefix length
 	layoutIP4Mask // address and mask
 	layoutText
-	layoutTypes // list of attribute types
+	layoutNumber // 32 bits
+	layoutTypes  // list of attribute types
 )
 
 func (t AttributeType) layout() layout {
@@ -127,6 +129,8 @@ func (t AttributeType) layout() layout {
 		return layoutIP6Bits
 	case InternalIP4Subnet:
 		return layoutIP4Mask
+	case 5: // INTERNAL_ADDRESS_EXPIRY, withdrawn by RFC 7296
+		return layoutNumber
 	case SupportedAttributes:
 		return layoutTypes
 	case ApplicationVersion, InternalDNSDomain, CiscoBanner, CiscoDefaultDomain, CiscoSplitDNS,
@@ -139,7 +143,7 @@ func (t AttributeType) layout() layout {
 
 func (l layout) fits(n int) bool {
 	switch l {
-	case layoutIP4:
+	case layoutIP4, layoutNumber:
 		return n == 4
 	case layoutIP6:
 		return n == 16
@@ -172,9 +176,22 @@ func (a Attribute) text() string {
 		}
 		return addr.String()
 	}
-	if a.Type.layout() == layoutText {
+	switch a.Type.layout() {
+	case layoutText:
 		// Some send a terminating NUL all the same.
 		return printable(bytes.TrimRight(a.Value, "\x00"))
+	case layoutTypes:
+		return typeNames(a.Value)
+	default:
+		// Among Cisco's private attributes are session tokens: the value stays out of logs.
+		return fmt.Sprintf("(%d octets)", len(a.Value))
 	}
-	return printableHex(a.Value)
+}
+
+func typeNames(list []byte) string {
+	var names []string
+	for ; len(list) >= 2; list = list[2:] {
+		names = append(names, AttributeType(binary.BigEndian.Uint16(list)).String())
+	}
+	return strings.Join(names, ",")
 }

@@ -10,7 +10,7 @@ const (
 )
 
 // once has a bit, counted from PayloadSA, for each payload that a message carries once at most.
-const once = 1<<(PayloadSA-PayloadSA) | 1<<(PayloadKE-PayloadSA) | 1<<(PayloadIDi-PayloadSA) |
+const once = 1 | 1<<(PayloadKE-PayloadSA) | 1<<(PayloadIDi-PayloadSA) |
 	1<<(PayloadIDr-PayloadSA) | 1<<(PayloadAuth-PayloadSA) | 1<<(PayloadNonce-PayloadSA) |
 	1<<(PayloadTSi-PayloadSA) | 1<<(PayloadTSr-PayloadSA) | 1<<(PayloadEncrypted-PayloadSA) |
 	1<<(PayloadCP-PayloadSA) | 1<<(PayloadEAP-PayloadSA) | 1<<(PayloadFragment-PayloadSA)

@@ -47,13 +47,6 @@ func (r *reader) u16() uint16 {
 	return 0
 }
 
-func (r *reader) u32() uint32 {
-	if b := r.bytes(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
 // substructure consumes a substructure of length octets of which already are read, and gives a
 // reader that holds exactly what remains of it.
 func (r *reader) substructure(length uint16, already int) reader {
