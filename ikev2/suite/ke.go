@@ -109,10 +109,15 @@ func (e ecp) generate() ([]byte, func([]byte) ([]byte, error), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	agree := func(peer []byte) ([]byte, error) {
+	public, agree := e.use(key)
+	return public, agree, nil
+}
+
+func (e ecp) use(key *ecdh.PrivateKey) (public []byte, agree func([]byte) ([]byte, error)) {
+	agree = func(peer []byte) ([]byte, error) {
 		return agreed(key, append([]byte{uncompressed}, peer...))
 	}
-	return key.PublicKey().Bytes()[1:], agree, nil
+	return key.PublicKey().Bytes()[1:], agree
 }
 
 // montgomery is X25519, RFC 8031.
