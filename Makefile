@@ -30,8 +30,8 @@ lint:
 fuzz:
 	./deploy/fuzz.sh $(FUZZTIME)
 
-bench:
-	go test -run '^$$' -bench . -benchtime 1s ./ikev2/suite/... ./dataplane/... ./endpoint/...
+bench: test-deps
+	@go run ./bench
 
 demo-deps:
 	@./deploy/install.sh $(DEMO_PACKAGES)

@@ -50,6 +50,7 @@ var house = map[string]room{
 	"node": {ours: "authz/pool client config dataplane dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
+	"bench":       {ours: "ikev2/suite/floor load netlab node ops"},
 	"integration": {},
 }
 
