@@ -57,7 +57,7 @@ type rawPeer struct {
 func (p *rawPeer) keys() []key {
 	return []key{
 		{name: "sequence", part: integer(&p.sequence, 1, 255), required: true, example: "1", doc: "Place in the order; each peer has its own."},
-		{name: "address", part: address(&p.address), otherwise: "none", example: "203.0.113.1", doc: "Address of the hub. A peer has an address or a name."},
+		{name: "address", part: unicast(&p.address), otherwise: "none", example: "203.0.113.1", doc: "Address of the hub. A peer has an address or a name."},
 		{name: "fqdn", part: named(&p.fqdn, host), otherwise: "none", example: "hub2.example.net", doc: "Name of the hub."},
 		{name: "resolve", part: choice(&p.resolve, "dynamic"), otherwise: "the name is resolved once", example: "dynamic", doc: "`dynamic` resolves the name again for each attempt."},
 		{name: "track", part: later("there is no object tracking in this version"), doc: "Use the peer only while a track is up or down."},

@@ -167,6 +167,8 @@ func (r *reader) unknownKey(at place, name, in string, keys []key) {
 	remedy := "known: " + strings.Join(names, ", ")
 	if near := nearest(name, names); near != "" {
 		remedy = fmt.Sprintf("did you mean %q?", near)
+	} else if strings.Contains(name, ":") {
+		remedy = "YAML wants a space after the colon"
 	}
 	r.fail(at, remedy, "unknown key %s in %s", quote(name), in)
 }
@@ -276,7 +278,7 @@ func (p listPart[T]) read(r *reader, f field) {
 		r.wrongKind(f, "a list")
 		return
 	case len(list.Values) == 0:
-		r.fail(placeOf(list), "remove it to have the default", "%s is an empty list", f.label)
+		r.fail(placeOf(list), "give it an entry, or remove it", "%s is an empty list", f.label)
 	}
 	for _, n := range list.Values {
 		p.readOne(r, field{f.label, placeOf(n), n})

@@ -70,9 +70,9 @@ func (t *rawTunnel) keys() []key {
 }
 
 func dynamicOr(into *given[netip.Addr]) part {
-	p := address(into).(scalarPart[netip.Addr])
+	p := unicast(into).(scalarPart[netip.Addr])
 	parse := p.parse
-	p.kind = "`dynamic` or IP address"
+	p.kind = "`dynamic` or an IP address"
 	p.parse = func(s string) (netip.Addr, error) {
 		if s == "dynamic" {
 			return netip.Addr{}, nil

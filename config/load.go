@@ -20,7 +20,7 @@ import (
 )
 
 // maxFile is far above what thousands of profiles need, and bounds the work of a hostile file.
-const maxFile = 4 << 20
+const maxFile = 8 << 20
 
 // An Option changes how a configuration is read.
 type Option func(*options)

@@ -27,7 +27,7 @@ func (p *rawPolicy) keys() []key {
 		{name: "pool", part: named(&p.pool, word), otherwise: "no IPv4 address is assigned", example: "flexspokes", doc: "Pool of IPv4 addresses. A pool of IPv6 addresses may stand here too when there is no `ipv6-pool`."},
 		{name: "ipv6-pool", part: named(&p.pool6, word), otherwise: "no IPv6 address is assigned", example: "flexspokes6", doc: "Pool of IPv6 addresses."},
 		{name: "netmask", part: netmask(&p.netmask), otherwise: "none is sent", example: "255.255.255.255", doc: "INTERNAL_IP4_NETMASK (RFC 7296 section 3.15.1)."},
-		{name: "dns", part: oneOrListOf(&p.dns, address), otherwise: "none", example: "[192.168.10.5, 2001:db8::5]", doc: "Name servers, at most two of each family."},
+		{name: "dns", part: oneOrListOf(&p.dns, unicast), otherwise: "none", example: "[192.168.10.5, 2001:db8::5]", doc: "Name servers, at most two of each family."},
 		{name: "wins", part: oneOrListOf(&p.wins, address4), otherwise: "none", example: "[10.10.210.10]", doc: "WINS servers, at most two."},
 		{name: "split-dns", part: oneOrListOf(&p.splitDNS, domain), otherwise: "none", example: "[example.net]", doc: "Domains that the spoke asks the pushed name servers for, at most ten."},
 		{name: "def-domain", part: domain(&p.defDomain), otherwise: "none", example: "example.net", doc: "Default domain."},
@@ -151,7 +151,9 @@ type rawRouteSet struct {
 	prefix given[netip.Prefix]
 }
 
-func (s *rawRouteSet) shape() shape { return shape{kind: "`interface`, `none` or a prefix"} }
+const routeSetKind = "`interface`, `none` or a prefix"
+
+func (s *rawRouteSet) shape() shape { return shape{kind: routeSetKind} }
 
 func (s *rawRouteSet) absent(_ *reader, at place, def string) {
 	s.word, s.prefix.at = def, at
@@ -162,7 +164,9 @@ func (s *rawRouteSet) read(r *reader, f field) {
 		s.word, s.prefix.at = word, placeOf(f.node)
 		return
 	}
-	network(&s.prefix).read(r, f)
+	p := network(&s.prefix).(scalarPart[netip.Prefix])
+	p.kind = routeSetKind
+	p.read(r, f)
 }
 
 // rawAccept is any, none or prefixes.

@@ -105,6 +105,14 @@ func (r *reader) pools(raw []entry[rawPool]) map[string]*Pool {
 	return out
 }
 
+// String is the range as it stands in a file.
+func (r Range) String() string {
+	if r.First == r.Last {
+		return r.First.String()
+	}
+	return r.First.String() + "-" + r.Last.String()
+}
+
 // A claim is a range of addresses with the one it belongs to.
 type claim struct {
 	Range
@@ -127,8 +135,8 @@ func (r *reader) overlaps(raw []entry[rawPool]) {
 			if here.at.line < there.at.line || here.at.line == there.at.line && here.at.column < there.at.column {
 				here, there = there, here
 			}
-			r.fail(here.at, "", "range %s-%s of %s overlaps %s-%s of %s in line %d",
-				here.First, here.Last, here.owner, there.First, there.Last, there.owner, there.at.line)
+			r.fail(here.at, "", "range %s of %s overlaps %s of %s in line %d",
+				here.Range, here.owner, there.Range, there.owner, there.at.line)
 		}
 		if c.First.BitLen() != farthest.First.BitLen() || farthest.Last.Less(c.Last) {
 			farthest = c
@@ -158,8 +166,8 @@ func (r *reader) ownAddresses(raw []entry[rawPool], interfaces []claim) {
 			i--
 		}
 		if i >= 0 && i < len(claims) && own.First.Compare(claims[i].Last) <= 0 {
-			r.fail(claims[i].at, "leave it out of the range", "range %s-%s of %s contains %s, the address of %s in line %d",
-				claims[i].First, claims[i].Last, claims[i].owner, own.First, own.owner, own.at.line)
+			r.fail(claims[i].at, "leave it out of the range", "range %s of %s contains %s, the address of %s in line %d",
+				claims[i].Range, claims[i].owner, own.First, own.owner, own.at.line)
 		}
 	}
 }

@@ -123,14 +123,14 @@ func (r *reader) words(list []given[string]) []string {
 	return out
 }
 
-// warnWeak is deliberately no table of algorithms: it only knows the families that RFC 8247 advises
-// against, by the part of the name that every spelling of them has.
+// warnWeak is deliberately no table of algorithms: it only knows the families that RFC 8221
+// and RFC 8247 advise against, by the part of the name that every spelling of them has.
 func (r *reader) warnWeak(p *rawProposal) {
 	for _, g := range slices.Concat(p.encryption, p.prf, p.integrity, p.group) {
 		name := strings.ReplaceAll(strings.ToLower(g.v), "-", "")
 		for _, weak := range []string{"sha1", "md5", "3des", "modp768", "modp1024", "modp1536"} {
 			if strings.Contains(name, weak) {
-				r.warn(g.at, "use it only for a peer that has nothing better", "%s is weak (RFC 8247)", quote(g.v))
+				r.warn(g.at, "use it only for a peer that has nothing better", "%s is weak (RFC 8221, RFC 8247)", quote(g.v))
 			}
 		}
 	}

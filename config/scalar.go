@@ -65,7 +65,7 @@ func (p scalarPart[T]) want() string {
 func withArticle(noun string) string {
 	switch {
 	case noun == "text" || noun == "octets" || strings.HasPrefix(noun, "`"):
-		return noun
+		return strings.ReplaceAll(noun, "`", "")
 	case strings.ContainsRune("aeioAEIO", rune(noun[0])):
 		return "an " + noun
 	}
@@ -209,22 +209,43 @@ func orList(words []string) string {
 }
 
 func address(into *given[netip.Addr]) part {
-	return scalar(into, "IP address", func(s string) (netip.Addr, error) {
-		a, err := netip.ParseAddr(s)
-		switch {
-		case err != nil:
-			return a, fmt.Errorf("no address")
-		case a.Is4In6():
-			return a, problem{fmt.Sprintf("must not be an IPv4 address written as IPv6 (%s)", a), fmt.Sprintf("write %s", a.Unmap())}
+	return scalar(into, "IP address", parseAddress)
+}
+
+func parseAddress(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	switch {
+	case err != nil:
+		return a, fmt.Errorf("no address")
+	case a.Is4In6():
+		return a, problem{fmt.Sprintf("must not be an IPv4 address written as IPv6 (%s)", a), fmt.Sprintf("write %s", a.Unmap())}
+	case a.Zone() != "":
+		return a, problem{text: fmt.Sprintf("must not have a zone: %s", quote(s))}
+	}
+	return a, nil
+}
+
+// unicast is an address that one host can have.
+func unicast(into *given[netip.Addr]) part {
+	p := address(into).(scalarPart[netip.Addr])
+	p.parse = func(s string) (netip.Addr, error) {
+		a, err := parseAddress(s)
+		if err == nil && !isUnicast(a) {
+			err = problem{text: fmt.Sprintf("must be the address of a host, not %s", a)}
 		}
-		return a, nil
-	})
+		return a, err
+	}
+	return p
+}
+
+func isUnicast(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 func address4(into *given[netip.Addr]) part {
 	return scalar(into, "IPv4 address", func(s string) (netip.Addr, error) {
 		a, err := netip.ParseAddr(s)
-		if err != nil || !a.Is4() {
+		if err != nil || !a.Is4() || !isUnicast(a) {
 			return a, fmt.Errorf("no IPv4 address")
 		}
 		return a, nil
@@ -254,7 +275,13 @@ func network(into *given[netip.Prefix]) part {
 
 // hostPrefix is an address with the length of its network, as on an interface.
 func hostPrefix(into *given[netip.Prefix]) part {
-	return scalar(into, "address with prefix length", parsePrefix)
+	return scalar(into, "address with prefix length", func(s string) (netip.Prefix, error) {
+		p, err := parsePrefix(s)
+		if err == nil && !isUnicast(p.Addr()) {
+			err = problem{text: fmt.Sprintf("must be the address of a host, not %s", p.Addr())}
+		}
+		return p, err
+	})
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {

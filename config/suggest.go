@@ -18,19 +18,19 @@ func quote(s string) string {
 
 // nearest is the word that a typing error would have made into s, or "".
 func nearest(s string, words []string) string {
-	best, word := len(s)/3+1, ""
+	best, word := max(len(s)/3, 1), ""
 	if len(s) > 64 {
 		return ""
 	}
 	for _, w := range words {
-		if len(s) >= 3 && strings.HasPrefix(w, s) {
+		if len(s) >= 3 && (strings.HasPrefix(w, s) || strings.HasSuffix(w, s)) {
 			return w
 		}
-		if d := distance(strings.ToLower(s), w); d < best || d == best && word == "" {
+		if d := distance(strings.ToLower(s), strings.ToLower(w)); d < best || d == best && word == "" {
 			best, word = d, w
 		}
 	}
-	if best >= max(len(word), 2) { // everything has changed: "x" is no "y"
+	if best >= len(word) { // everything has changed: "x" is no "y"
 		return ""
 	}
 	return word

@@ -13,8 +13,12 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxDepth is twice what the configuration needs; it bounds the parser's recursion.
-const maxDepth = 24
+// maxDepth is twice what the configuration needs; it bounds the parser's recursion. maxKeys bounds
+// the keys of one mapping: the parser's work grows with their square.
+const (
+	maxDepth = 24
+	maxKeys  = 10000
+)
 
 // parseYAML is the one document of the text. Whatever a configuration has no use for and that can
 // make a small file cost much (aliases, tags, deep nesting) is refused before the tree is built.
@@ -30,7 +34,8 @@ func (r *reader) parseYAML(text []byte) (body ast.Node, ok bool) {
 	if !r.checkText(text) {
 		return nil, false
 	}
-	tokens := lexer.Tokenize(string(text))
+	tokens := lexer.Tokenize(shield(string(text)))
+	unshield(tokens)
 	if !r.checkTokens(tokens) {
 		return nil, false
 	}
@@ -64,6 +69,9 @@ func (r *reader) checkText(text []byte) bool {
 		case c == utf8.RuneError && size == 1:
 			r.fail(place{line: line}, "", "the text is not UTF-8")
 			return false
+		case c == shieldedColon:
+			r.fail(place{line: line}, "", "the character U+FDD0 stands here, which is none")
+			return false
 		case c < ' ' && c != '\t' && c != '\r', c == 0x7f:
 			r.fail(place{line: line}, "", "a control character (0x%02x) stands here", c)
 			return false
@@ -71,6 +79,35 @@ func (r *reader) checkText(text []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// shieldedColon is a noncharacter of Unicode: no text has it.
+const shieldedColon = '\ufdd0'
+
+// shield hides the colons inside of words from the scanner and keeps every column in its place. YAML
+// 1.2 (section 7.3.3) ends a key with a colon that is followed by space, but inside flow mappings
+// go-yaml 1.19 takes any colon: {dns: [2001:db8::5]} would be a mapping in a list. Unlike YAML it
+// also leaves the second colon of "2001:db8::, " to the address.
+func shield(text string) string {
+	out := []rune(text)
+	for i, c := range out {
+		if c != ':' || i == 0 {
+			continue
+		}
+		before := out[i-1]
+		inside := i+1 < len(out) && !strings.ContainsRune(" \t\r\n,[]{}", out[i+1])
+		if (inside && !strings.ContainsRune("\"'", before)) || before == shieldedColon {
+			out[i] = shieldedColon
+		}
+	}
+	return string(out)
+}
+
+func unshield(tokens token.Tokens) {
+	for _, t := range tokens {
+		t.Value = strings.ReplaceAll(t.Value, string(shieldedColon), ":")
+		t.Origin = strings.ReplaceAll(t.Origin, string(shieldedColon), ":")
+	}
 }
 
 func (r *reader) checkTokens(tokens token.Tokens) bool {
@@ -84,8 +121,13 @@ func (r *reader) checkTokens(tokens token.Tokens) bool {
 		case token.TagType, token.DirectiveType, token.MappingKeyType:
 			r.fail(at, "remove it", "%s is not supported in a configuration", quote(t.Value))
 		}
-		if d.add(t) > maxDepth {
+		deep, keys := d.add(t)
+		if deep > maxDepth {
 			r.fail(at, "", "the nesting is deeper than any configuration needs")
+			break
+		}
+		if keys > maxKeys {
+			r.fail(at, "", "a mapping has more than %d keys", maxKeys)
 			break
 		}
 	}
@@ -94,30 +136,43 @@ func (r *reader) checkTokens(tokens token.Tokens) bool {
 
 // depth counts how deep a token stands: open brackets, and columns of block collections.
 type depth struct {
-	flow    int
-	columns []int
+	flow   int
+	blocks []block
 }
 
-func (d *depth) add(t *token.Token) int {
+// block is an open block collection: its column, and how many keys it has so far.
+type block struct{ column, keys int }
+
+// add returns the depth of t and, for a key, the number of keys of its block mapping so far.
+func (d *depth) add(t *token.Token) (deep, keys int) {
 	switch t.Type {
 	case token.MappingStartType, token.SequenceStartType:
 		d.flow++
 	case token.MappingEndType, token.SequenceEndType:
 		d.flow = max(0, d.flow-1)
-	case token.SequenceEntryType, token.MappingValueType:
-		if d.flow > 0 {
-			break
+	case token.SequenceEntryType:
+		if d.flow == 0 {
+			d.open(t.Position.Column)
 		}
-		column := t.Position.Column
-		if t.Type == token.MappingValueType && t.Prev != nil {
-			column = t.Prev.Position.Column // the key's
+	case token.MappingValueType:
+		if d.flow == 0 && t.Prev != nil {
+			b := d.open(t.Prev.Position.Column) // the key's
+			b.keys++
+			keys = b.keys
 		}
-		for len(d.columns) > 0 && d.columns[len(d.columns)-1] >= column {
-			d.columns = d.columns[:len(d.columns)-1]
-		}
-		d.columns = append(d.columns, column)
 	}
-	return d.flow + len(d.columns)
+	return d.flow + len(d.blocks), keys
+}
+
+// open is the block collection at a column; those farther right have ended.
+func (d *depth) open(column int) *block {
+	for len(d.blocks) > 0 && d.blocks[len(d.blocks)-1].column > column {
+		d.blocks = d.blocks[:len(d.blocks)-1]
+	}
+	if len(d.blocks) == 0 || d.blocks[len(d.blocks)-1].column < column {
+		d.blocks = append(d.blocks, block{column: column})
+	}
+	return &d.blocks[len(d.blocks)-1]
 }
 
 // syntaxError takes message and place from the parser's error; its text would show source lines,
