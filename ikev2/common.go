@@ -27,6 +27,14 @@ type Identity struct {
 	Data string // the identification data, octet for octet
 }
 
+// String is the identity as people write it.
+func (id Identity) String() string {
+	if id.Type == 0 {
+		return "none"
+	}
+	return wire.ID{Type: id.Type, Data: []byte(id.Data)}.String()
+}
+
 // Common is what all SAs of one shard share. It is constant after start; New SPIs come from here.
 type Common struct {
 	Proposals []suite.Proposal // what a responder accepts in IKE_SA_INIT, best first
@@ -42,9 +50,9 @@ type Common struct {
 	NATPort uint16
 	// Anchors are the SHA-1 hashes of the SubjectPublicKeyInfo of all trust anchors a responder
 	// accepts: its CERTREQ leaves in IKE_SA_INIT, before the peer is known (RFC 7296 section 1.2).
-	Anchors [][]byte
-	Counters     *Counters
-	Tracer       atomic.Pointer[Tracer] // nil: no debug
+	Anchors  [][]byte
+	Counters *Counters
+	Tracer   atomic.Pointer[Tracer] // nil: no debug
 }
 
 // Counters are shared by many SAs; every field only grows.

@@ -34,3 +34,29 @@ type ChildFacts struct {
 	TSLocal, TSRemote []wire.Selector
 	Made, RekeyAt     time.Time
 }
+
+// Facts describes the SA as it is now.
+func (sa *SA) Facts() Facts {
+	f := Facts{
+		Initiator: sa.initiator, State: sa.state.String(), SPILocal: sa.firstSPI,
+		Local: sa.local, Remote: sa.remote, Path: sa.path,
+		LocalAuth: sa.localAuth, RemoteAuth: sa.peerAuth, Made: sa.made,
+		NATLocal: sa.nat.local, NATRemote: sa.nat.remote,
+		Fragmentation: sa.peer.fragmentation, FlexVPN: sa.peer.flexVPN, PeerVersion: sa.peer.version,
+	}
+	if g := sa.cur; g != nil {
+		f.SPILocal, f.SPIRemote, f.Suite = g.local, g.remote, g.suite
+		f.Keyed, f.RekeyAt, f.NextSend, f.NextReceive = g.made, g.rekeyAt, g.sendID, g.receiveID
+	}
+	if sa.state == stateReady && (sa.ex.is(taskRekeyIKE) || len(sa.old) > 0) {
+		f.State = "REKEYING"
+	}
+	for i := range sa.children {
+		ch := &sa.children[i]
+		f.Children = append(f.Children, ChildFacts{
+			SPIIn: ch.spiIn, SPIOut: ch.spiOut, Suite: ch.suite, Transport: ch.transport,
+			TSLocal: ch.local, TSRemote: ch.remote, Made: ch.made, RekeyAt: ch.rekeyAt,
+		})
+	}
+	return f
+}

@@ -1,0 +1,183 @@
+package ikev2
+
+import (
+	"errors"
+	"time"
+
+	"flexvpn/ikev2/wire"
+)
+
+// receive goes the way of every datagram: header, SPIs, window, integrity. Only then the window
+// moves, the peer counts as alive and its path as true.
+func (sa *SA) receive(now time.Time, p Path, b []byte) {
+	h, err := wire.ParseHeader(b)
+	if err != nil || h.Major != wire.MajorVersion {
+		sa.c.Counters.BadSyntax.Add(1)
+		return
+	}
+	if h.Exchange == wire.IKESAInit {
+		sa.receiveInit(now, p, h, b)
+		return
+	}
+	g := sa.generation(h.SPIi, h.SPIr, h.Flags&wire.FlagInitiator != 0)
+	if g == nil || !sa.expects(h) {
+		sa.c.Counters.BadSyntax.Add(1)
+		return
+	}
+	sum := uint64(0)
+	if h.Flags&wire.FlagResponse == 0 {
+		sum = digest(b)
+	}
+	if sa.inWindow(g, p, h, sum) {
+		sa.receiveProtected(now, g, p, h, sum, b)
+	}
+}
+
+// expects reports whether an exchange has a place in this state at all.
+func (sa *SA) expects(h wire.Header) bool {
+	switch h.Exchange {
+	case wire.IKEAuth:
+		// Also a repeated request, when the SA stands.
+		return sa.initiator == (h.Flags&wire.FlagResponse != 0)
+	case wire.CreateChildSA, wire.Informational:
+		return sa.state == stateReady || sa.state == stateDeleting
+	}
+	return false
+}
+
+// inWindow reports whether a message is the one expected next (RFC 7296 section 2.3). The answer
+// to a repeated request leaves from here.
+func (sa *SA) inWindow(g *generation, p Path, h wire.Header, sum uint64) bool {
+	if h.Flags&wire.FlagResponse != 0 {
+		if ex := sa.ex; ex != nil && ex.gen == g && ex.id == h.MessageID && ex.exchange() == h.Exchange {
+			return true
+		}
+		sa.c.Counters.BadMessageID.Add(1)
+		return false
+	}
+	if h.MessageID == g.receiveID {
+		return true
+	}
+	if h.MessageID+1 == g.receiveID {
+		sa.repeat(g, p, sum)
+	} else {
+		sa.c.Counters.BadMessageID.Add(1)
+	}
+	return false
+}
+
+// exchange is the exchange type of a request.
+func (ex *exchange) exchange() wire.ExchangeType {
+	switch ex.task.kind {
+	case taskInit:
+		return wire.IKESAInit
+	case taskAuth:
+		return wire.IKEAuth
+	case taskRekeyChild, taskNewChild, taskRekeyIKE:
+		return wire.CreateChildSA
+	}
+	return wire.Informational
+}
+
+// receiveProtected opens a message that is in the window.
+func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Header, sum uint64, b []byte) {
+	outer, err := wire.ParsePayloads(h.Next, b, wire.HeaderLen)
+	if err != nil || outer.Encrypted == nil && outer.Fragment == nil {
+		sa.c.Counters.BadSyntax.Add(1)
+		return
+	}
+	if !sa.haveKeys(now) {
+		return
+	}
+	first, plain, err := sa.open(g, outer, b)
+	if !believed(err) {
+		sa.c.Counters.BadIntegrity.Add(1)
+		return
+	}
+	if f := outer.Fragment; f != nil && err == nil {
+		whole, r := sa.collect(now, g, h, f, sum, plain)
+		if r == nil {
+			return
+		}
+		first, plain, sum = r.first, whole, r.digest
+	}
+	sa.accept(now, g, p, h, sum, b, opened{first: first, plain: plain, err: err})
+}
+
+// opened is an authentic message before its payloads are read.
+type opened struct {
+	first wire.PayloadType
+	plain []byte
+	err   error
+}
+
+// accept moves the window for an authentic message and hands it to its exchange.
+func (sa *SA) accept(now time.Time, g *generation, p Path, h wire.Header, sum uint64, b []byte, o opened) {
+	g.parts = nil
+	sa.heard(now)
+	sa.follow(p)
+	ps, err := wire.ParseInner(o.first, o.plain)
+	if o.err != nil {
+		err = o.err
+	}
+	if err == nil {
+		sa.c.Counters.UnknownPayloads.Add(uint64(ps.Skipped))
+		sa.traceReceived(p, h, ps, b)
+	}
+	if h.Flags&wire.FlagResponse != 0 {
+		sa.response(now, ps, err)
+		return
+	}
+	g.receiveID++
+	g.reply = reply{} // acknowledged by the next request (section 2.1)
+	sa.demanded(now, demand{gen: g, exchange: h.Exchange, id: h.MessageID, digest: sum, path: p}, ps, err)
+}
+
+// demanded answers a request.
+func (sa *SA) demanded(now time.Time, d demand, ps *wire.Payloads, err error) {
+	if err != nil {
+		sa.malformed(d, err)
+		return
+	}
+	switch d.exchange {
+	case wire.IKEAuth:
+		sa.authRequest(now, d, ps)
+	case wire.CreateChildSA:
+		sa.createChild(now, d, ps)
+	default:
+		sa.informational(now, d, ps)
+	}
+}
+
+// malformed answers a request that the peer itself got wrong. An unknown critical payload costs the
+// exchange only (section 2.5); wrong syntax of an authentic message ends the SA (section 2.21.3).
+func (sa *SA) malformed(d demand, err error) {
+	if critical, ok := errors.AsType[*wire.CriticalError](err); ok && d.exchange != wire.IKEAuth {
+		sa.respond(d, &wire.Notify{Type: wire.UnsupportedCriticalPayload, Data: []byte{byte(critical.Type)}})
+		return
+	}
+	sa.c.Counters.BadSyntax.Add(1)
+	sa.refuse(d, wire.InvalidSyntax)
+	sa.end(Closed{Reason: ReasonSyntax, Notify: wire.InvalidSyntax, Detail: "the peer sent an authentic message that is malformed: " + err.Error()})
+}
+
+// response takes the answer to this end's request.
+func (sa *SA) response(now time.Time, ps *wire.Payloads, err error) {
+	ex := sa.ex
+	if err != nil {
+		sa.c.Counters.BadSyntax.Add(1)
+		sa.end(Closed{Reason: ReasonSyntax, Detail: "the peer answered with an authentic message that is malformed: " + err.Error()})
+		return
+	}
+	switch ex.task.kind {
+	case taskAuth:
+		sa.authResponse(now, ps)
+	case taskRekeyChild, taskNewChild:
+		sa.childResponse(now, ex, ps)
+	case taskRekeyIKE:
+		sa.rekeyIKEResponse(now, ex, ps)
+	default:
+		sa.ex = nil
+		sa.informed(now, ex)
+	}
+}
