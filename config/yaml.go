@@ -117,9 +117,10 @@ func (r *reader) checkTokens(tokens token.Tokens) bool {
 		at := place{t.Position.Line, t.Position.Column}
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			r.fail(at, "write the value where it is used", "anchors, aliases and merge keys are not supported")
+			r.fail(at, "write the value where it is used; quote text that begins with & or *", "anchors, aliases and merge keys are not supported")
 		case token.TagType, token.DirectiveType, token.MappingKeyType:
-			r.fail(at, "remove it", "%s is not supported in a configuration", quote(t.Value))
+			// Not what stands here: it may be a key that nobody quoted.
+			r.fail(at, "remove them; quote text that begins with !, % or ?", "tags, directives and complex keys are not supported")
 		}
 		deep, keys := d.add(t)
 		if deep > maxDepth {
