@@ -188,7 +188,12 @@ func (r *reader) syntaxError(err error) {
 	if t := syntax.GetToken(); t != nil && t.Position != nil {
 		at = place{t.Position.Line, t.Position.Column}
 	}
-	r.fail(at, "", "YAML: %s", strings.TrimSpace(syntax.GetMessage()))
+	message := strings.TrimSpace(syntax.GetMessage())
+	remedy := ""
+	if strings.HasSuffix(message, "reserved character") {
+		remedy = "quote text that begins with it"
+	}
+	r.fail(at, remedy, "YAML: %s", message)
 }
 
 func placeOf(n ast.Node) place {
