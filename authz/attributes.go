@@ -1,5 +1,7 @@
 // Package authz resolves what a spoke gets: one Attributes value, each attribute with its origin,
-// merged from local policies (and, later, RADIUS group, RADIUS user and interface-config).
+// merged from local policies (and, later, RADIUS group, RADIUS user and interface-config). It also
+// speaks the configuration payload, in which a hub tells a spoke what it gets (RFC 7296 section
+// 3.15).
 package authz
 
 import "net/netip"
@@ -17,19 +19,20 @@ type Value[T any] struct {
 func (v Value[T]) IsSet() bool { return v.Origin != "" }
 
 // Attributes is what one spoke gets. Every consumer (configuration payload, vtemplate, routing,
-// accounting) reads only this.
+// accounting) reads only this. Lists are shared between values: nobody changes them.
 type Attributes struct {
 	Pool, Pool6    Value[string]     // pool names
 	Address        Value[netip.Addr] // leased or fixed IPv4 overlay address
 	Address6       Value[netip.Addr] // leased or fixed IPv6 overlay address
 	Netmask        Value[netip.Addr]
 	DNS            Value[[]netip.Addr] // both families, at most two of each
-	WINS           Value[[]netip.Addr] // IPv4
+	WINS           Value[[]netip.Addr] // IPv4, at most two
 	SplitDNS       Value[[]string]     // at most ten
 	DefDomain      Value[string]
 	BackupGateways Value[[]string] // at most ten
 	Banner         Value[string]
-	RoutesSet      Value[[]netip.Prefix] // pushed to the spoke; the interface's host routes among them
+	RoutesSet      Value[[]netip.Prefix] // pushed to the spoke
+	RouteInterface Value[bool]           // our tunnel addresses are pushed too ("route set interface")
 	RoutesAccept   Value[Accept]         // what is taken from the spoke
 }
 

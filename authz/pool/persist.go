@@ -116,12 +116,12 @@ func (p *Pools) encode(addrs []netip.Addr) [][]byte {
 // by the number of leases.
 type writer struct {
 	store  store.Store
-	failed func(error)
 	encode func([]netip.Addr) [][]byte // constant after start
 
 	mu      sync.Mutex // taken after Pools.mu, never the other way round
 	changed map[netip.Addr]struct{}
 	dropped [][]byte // keys of records that no pool has
+	failed  func(error)
 	wake    chan struct{}
 	flushes chan chan error
 	quit    chan struct{}
@@ -130,12 +130,9 @@ type writer struct {
 	once    sync.Once
 }
 
-func newWriter(s store.Store, failed func(error)) *writer {
-	if failed == nil {
-		failed = func(error) {}
-	}
+func newWriter(s store.Store) *writer {
 	return &writer{
-		store: s, failed: failed, changed: make(map[netip.Addr]struct{}),
+		store: s, failed: func(error) {}, changed: make(map[netip.Addr]struct{}),
 		wake: make(chan struct{}, 1), flushes: make(chan chan error), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -143,6 +140,18 @@ func newWriter(s store.Store, failed func(error)) *writer {
 func (w *writer) start(encode func([]netip.Addr) [][]byte) {
 	w.encode = encode
 	go w.run()
+}
+
+func (w *writer) report(failed func(error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = failed
+}
+
+func (w *writer) reporter() func(error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
 }
 
 // touch notes that addr's record is out of date.
@@ -182,7 +191,7 @@ func (w *writer) run() {
 		case <-due:
 			due = nil
 			if err := w.write(); err != nil {
-				w.failed(err)
+				w.reporter()(err)
 				pause = min(2*pause, maxPause)
 				due = time.After(pause)
 			} else {

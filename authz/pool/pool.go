@@ -69,14 +69,10 @@ type Pools struct {
 }
 
 // New makes the pools of defs and reads what s remembers of them; what it remembers of addresses
-// outside of all ranges is dropped. Pools must not overlap. now may be nil: time.Now. failed may be
-// nil; it is told when a batch could not be written (which is tried again), on a goroutine of Pools.
-//
-// The Pools must be closed before s is.
-func New(s store.Store, defs []Definition, now func() time.Time, failed func(error)) (*Pools, error) {
-	if now == nil {
-		now = time.Now
-	}
+// outside of all ranges is dropped. Pools must not overlap. The Pools must be closed before s is.
+func New(s store.Store, defs []Definition) (*Pools, error) { return newPools(s, defs, time.Now) }
+
+func newPools(s store.Store, defs []Definition, now func() time.Time) (*Pools, error) {
 	p := &Pools{now: now, byName: make(map[string]*pool), leases: make(map[netip.Addr]*lease)}
 	for _, d := range defs {
 		if p.byName[d.Name] != nil {
@@ -89,7 +85,7 @@ func New(s store.Store, defs []Definition, now func() time.Time, failed func(err
 	if err != nil {
 		return nil, err
 	}
-	p.writer = newWriter(s, failed)
+	p.writer = newWriter(s)
 	if err := p.load(s, spans); err != nil {
 		return nil, fmt.Errorf("read address leases: %w", err)
 	}
@@ -161,6 +157,10 @@ func (p *Pools) Release(addr netip.Addr) {
 	l.pool.remember(l)
 	p.writer.touch(addr)
 }
+
+// Report has failed called, on a goroutine of Pools, whenever a batch could not be written. It is
+// tried again, and leases are given meanwhile: only what a restart would remember is at stake.
+func (p *Pools) Report(failed func(error)) { p.writer.report(failed) }
 
 // Flush writes all changes made before it and returns when they are on disk.
 func (p *Pools) Flush() error { return p.writer.flush() }

@@ -45,7 +45,7 @@ func open(t *testing.T, defs ...Definition) *house {
 
 func (h *house) start() {
 	h.t.Helper()
-	p, err := New(h.store, h.defs, func() time.Time { h.clock = h.clock.Add(time.Second); return h.clock }, nil)
+	p, err := newPools(h.store, h.defs, func() time.Time { h.clock = h.clock.Add(time.Second); return h.clock })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestPoolsThatOverlapOrMakeNoSenseAreRefused(t *testing.T) {
 		"v4 inside of 6": {[]Definition{{"a", ranges("::ffff:10.1.1.1-::ffff:10.1.1.2")}}, "no range"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(store.Memory(), c.defs, nil, nil)
+			_, err := New(store.Memory(), c.defs)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("New: %v, want an error with %q", err, c.want)
 			}
@@ -351,10 +351,11 @@ func TestABatchThatCannotBeWrittenIsReportedAndTriedAgain(t *testing.T) {
 		s := &refusing{Store: store.Memory(), broken: true}
 		var mu sync.Mutex
 		failures := 0
-		p, err := New(s, []Definition{small(9)}, nil, func(error) { mu.Lock(); failures++; mu.Unlock() })
+		p, err := New(s, []Definition{small(9)})
 		if err != nil {
 			t.Fatal(err)
 		}
+		p.Report(func(error) { mu.Lock(); failures++; mu.Unlock() })
 		if _, err := p.Lease("spokes", "a", netip.Addr{}); err != nil {
 			t.Errorf("a store that fails must not keep a spoke out: %v", err)
 		}
@@ -392,7 +393,7 @@ func TestManyAtOnceNeverShareAnAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	p, err := New(s, []Definition{small(200)}, nil, nil)
+	p, err := New(s, []Definition{small(200)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,7 +502,7 @@ func TestRandomSequencesObeyTheRules(t *testing.T) {
 func BenchmarkLease(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			p, err := New(store.Memory(), []Definition{{"six", ranges("fd00::-fd00:ffff::")}}, nil, nil)
+			p, err := New(store.Memory(), []Definition{{"six", ranges("fd00::-fd00:ffff::")}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,0 +1,225 @@
+package authz
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"unicode"
+
+	"flexvpn/ikev2/wire"
+)
+
+// Bounds on what one peer may push: a hub is authenticated, but it may be wrong, and what it says
+// reaches resolvers, routing tables and terminals.
+const (
+	maxPrefixes  = 512
+	maxAddresses = 8
+	maxBanner    = 2048 // octets
+	maxVersion   = 512
+	maxName      = 253 // a domain name in text form, RFC 1035 section 2.3.4
+)
+
+// Wanted is what a client asks its hub for.
+type Wanted struct {
+	Address bool   // overlay addresses of both families
+	Version string // ours; empty: not told
+}
+
+// Request is the CFG_REQUEST of a client, in the order in which an IOS spoke asks.
+func Request(w Wanted) []wire.Attribute {
+	var types []wire.AttributeType
+	if w.Address {
+		types = append(types, wire.InternalIP4Address, wire.InternalIP4Netmask)
+	}
+	types = append(types, wire.InternalIP4DNS, wire.InternalIP4NBNS, wire.InternalIP4Subnet)
+	if w.Address {
+		types = append(types, wire.InternalIP6Address)
+	}
+	types = append(types, wire.InternalIP6DNS, wire.InternalIP6Subnet)
+	request := make([]wire.Attribute, 0, 16)
+	for _, t := range types {
+		request = append(request, wire.Attribute{Type: t})
+	}
+	// The own version is told, and the hub's is asked for, by the same attribute.
+	request = append(request, wire.AttrText(wire.ApplicationVersion, w.Version))
+	for _, t := range []wire.AttributeType{wire.CiscoSplitDNS, wire.CiscoBanner, wire.CiscoBackupServers, wire.CiscoDefaultDomain, wire.InternalDNSDomain} {
+		request = append(request, wire.Attribute{Type: t})
+	}
+	return request
+}
+
+// Pushed is what a hub gave a client: checked, bounded, without repeats. It shares no memory with
+// the message it came in.
+type Pushed struct {
+	Addresses      []netip.Addr // overlay addresses
+	Netmask        netip.Addr
+	DNS, WINS      []netip.Addr
+	SplitDNS       []string // domains, lower case
+	DefDomain      string
+	BackupGateways []string // addresses or host names
+	Banner         string   // may have several lines
+	Version        string
+	Routes         []netip.Prefix
+	// Ignored counts values that make no sense or exceed a bound.
+	Ignored int
+}
+
+// FromReply reads a CFG_REPLY. Values that make no sense are counted and left out: a hub that sends
+// one bad name server still connects.
+func FromReply(attrs []wire.Attribute) Pushed {
+	var p Pushed
+	var routes prefixList
+	for _, a := range attrs {
+		if len(a.Value) == 0 {
+			continue // nothing was configured
+		}
+		switch a.Type {
+		case wire.InternalIP4Address, wire.InternalIP6Address:
+			p.count(addAddr(&p.Addresses, a, maxAddresses))
+		case wire.InternalIP4Netmask:
+			p.Netmask, _, _ = a.Addr()
+		case wire.InternalIP4DNS, wire.InternalIP6DNS:
+			p.count(addAddr(&p.DNS, a, 2*maxServers))
+		case wire.InternalIP4NBNS:
+			p.count(addAddr(&p.WINS, a, maxServers))
+		case wire.InternalIP4Subnet, wire.InternalIP6Subnet:
+			p.count(routes.add(a))
+		case wire.CiscoSplitDNS, wire.InternalDNSDomain:
+			p.count(addNames(&p.SplitDNS, a, maxDomains, domainName))
+		case wire.CiscoBackupServers:
+			p.count(addNames(&p.BackupGateways, a, maxGateways, gateway))
+		case wire.CiscoDefaultDomain:
+			p.setDefDomain(a)
+		case wire.CiscoBanner:
+			p.Banner = printable(a.Value, maxBanner)
+		case wire.ApplicationVersion:
+			p.Version = printable(a.Value, maxVersion)
+		default: // unknown attributes are ignored, RFC 7296 section 3.15.1
+		}
+	}
+	p.Routes = routes.list
+	return p
+}
+
+func (p *Pushed) count(ignored int) { p.Ignored += ignored }
+
+func (p *Pushed) setDefDomain(a wire.Attribute) {
+	if name, ok := domainName(strings.Trim(string(a.Value), "\x00 ")); ok {
+		p.DefDomain = name
+		return
+	}
+	p.Ignored++
+}
+
+// FromRouteSet reads the prefixes that are behind a peer from its CFG_SET: host bits cleared,
+// without repeats, at most 512.
+func FromRouteSet(attrs []wire.Attribute) []netip.Prefix {
+	var routes prefixList
+	for _, a := range attrs {
+		routes.add(a)
+	}
+	return routes.list
+}
+
+// A prefixList grows by distinct prefixes up to its bound.
+type prefixList struct {
+	list []netip.Prefix
+	seen map[netip.Prefix]bool
+}
+
+// add returns how many values it ignored.
+func (l *prefixList) add(a wire.Attribute) int {
+	p, ok := a.Prefix()
+	switch {
+	case !ok || p.Addr().Is4In6():
+		return 1
+	case l.seen[p]:
+		return 0
+	case len(l.list) == maxPrefixes:
+		return 1
+	case l.seen == nil:
+		l.seen = make(map[netip.Prefix]bool)
+	}
+	l.seen[p] = true
+	l.list = append(l.list, p)
+	return 0
+}
+
+// addAddr takes only what can be the address of a host.
+func addAddr(into *[]netip.Addr, a wire.Attribute, most int) (ignored int) {
+	addr, _, ok := a.Addr()
+	switch {
+	case !ok || !isHost(addr) || addr.Is4In6():
+		return 1
+	case slices.Contains(*into, addr):
+		return 0
+	case len(*into) == most:
+		return 1
+	}
+	*into = append(*into, addr)
+	return 0
+}
+
+func isHost(a netip.Addr) bool {
+	return a.IsGlobalUnicast() || a.Is4() && a.IsLinkLocalUnicast()
+}
+
+// addNames reads a list in any of the forms in which peers send it.
+func addNames(into *[]string, a wire.Attribute, most int, check func(string) (string, bool)) (ignored int) {
+	for _, text := range a.Texts() {
+		name, ok := check(text)
+		switch {
+		case !ok:
+			ignored++
+		case slices.Contains(*into, name):
+		case len(*into) == most:
+			ignored++
+		default:
+			*into = append(*into, name)
+		}
+	}
+	return ignored
+}
+
+// domainName accepts what a resolver can be asked for: labels of letters, digits, hyphens and the
+// underscore that service names begin with.
+func domainName(text string) (string, bool) {
+	name := strings.ToLower(strings.TrimSuffix(text, "."))
+	if name == "" || len(name) > maxName {
+		return "", false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return "", false
+		}
+		for _, c := range []byte(label) {
+			if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+				return "", false
+			}
+		}
+	}
+	return name, true
+}
+
+// gateway accepts an address of a host or a host name.
+func gateway(text string) (string, bool) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.String(), isHost(addr) && addr.Zone() == ""
+	}
+	name, ok := domainName(text)
+	if last := name[strings.LastIndexByte(name, '.')+1:]; ok && last[0] >= '0' && last[0] <= '9' {
+		return "", false // no top-level domain begins with a digit: a broken address
+	}
+	return name, ok
+}
+
+// printable is text that may go to a terminal: lines of printable characters, no escape sequences.
+func printable(value []byte, most int) string {
+	text := strings.ToValidUTF8(string(value[:min(len(value), most)]), "")
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text))
+}

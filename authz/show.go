@@ -1,0 +1,54 @@
+package authz
+
+import (
+	"fmt"
+	"strings"
+
+	"flexvpn/ops/view"
+)
+
+// List is what show session prints: every attribute that is set, under its name in the
+// configuration, with its origin.
+func (a Attributes) List() []view.Attribute {
+	var all []view.Attribute
+	add := func(name, value string, from Origin) {
+		if from != "" {
+			all = append(all, view.Attribute{Name: name, Value: value, Origin: string(from)})
+		}
+	}
+	add("pool", a.Pool.V, a.Pool.Origin)
+	add("ipv6-pool", a.Pool6.V, a.Pool6.Origin)
+	add("address", a.Address.V.String(), a.Address.Origin)
+	add("ipv6-address", a.Address6.V.String(), a.Address6.Origin)
+	add("netmask", a.Netmask.V.String(), a.Netmask.Origin)
+	add("dns", words(a.DNS.V), a.DNS.Origin)
+	add("wins", words(a.WINS.V), a.WINS.Origin)
+	add("split-dns", strings.Join(a.SplitDNS.V, " "), a.SplitDNS.Origin)
+	add("def-domain", a.DefDomain.V, a.DefDomain.Origin)
+	add("backup-gateways", strings.Join(a.BackupGateways.V, " "), a.BackupGateways.Origin)
+	add("banner", a.Banner.V, a.Banner.Origin)
+	add("routes set", words(a.RoutesSet.V), a.RoutesSet.Origin)
+	add("routes set", "interface", a.RouteInterface.Origin)
+	add("routes accept", a.RoutesAccept.V.String(), a.RoutesAccept.Origin)
+	return all
+}
+
+// String is the accepted prefixes as an operator writes them.
+func (a Accept) String() string {
+	text := words(a.Prefixes)
+	switch {
+	case a.Any:
+		text = strings.TrimSpace("any " + text)
+	case text == "":
+		text = "none"
+	}
+	return fmt.Sprintf("%s tag %d distance %d", text, a.Tag, a.Distance)
+}
+
+func words[T fmt.Stringer](all []T) string {
+	texts := make([]string, len(all))
+	for i, v := range all {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, " ")
+}
