@@ -143,6 +143,7 @@ type bench struct {
 	peer    []endpoint.Socket
 	heard   []endpoint.Packet // by the peer
 	setUp   func(*fakeSA)
+	machine func(*ikev2.Common) endpoint.Machine // instead of a fakeSA
 	stop    func()
 	order   sync.Mutex
 }
@@ -162,7 +163,12 @@ func inBubble(t *testing.T, change func(*endpoint.Config, *endpoint.Fakes), test
 			Network: b.net.Host(hubAddrs...), Shards: 1, Common: &ikev2.Common{}, Accept: b.handler,
 		}
 		fakes := endpoint.Fakes{
-			Responder: func(_ time.Time, c *ikev2.Common, _ ikev2.Path) endpoint.Machine { return b.make(c) },
+			Responder: func(_ time.Time, c *ikev2.Common, _ ikev2.Path) endpoint.Machine {
+				if b.machine != nil {
+					return b.machine(c)
+				}
+				return b.make(c)
+			},
 			Initiator: func(_ time.Time, c *ikev2.Common, _ *ikev2.Policy, p ikev2.Path) endpoint.Machine {
 				sa := b.make(c)
 				sa.emit(ikev2.Send{Path: p, Datagram: []byte("first")})
