@@ -17,6 +17,9 @@ var (
 	VendorDynamicRoute = []byte("CISCO-DYNAMIC-ROUTE")
 )
 
+// VendorIDs are those a node of ours sends: it does what each of them promises.
+func VendorIDs() [][]byte { return [][]byte{VendorDeleteReason, VendorDynamicRoute, VendorFlexVPN} }
+
 // recognise takes note of vendor IDs that change what this end does; all others mean nothing
 // (RFC 7296 section 3.12). They may stand anywhere in any message.
 func (sa *SA) recognise(vendors []wire.VendorID) {

@@ -287,3 +287,46 @@ func (e *End) WantSilentUntil(d time.Duration, why string) {
 		e.pair.Fatalf("%s: the %s spoke before its time", why, e.Name)
 	}
 }
+
+// WantConsistent asserts that both ends agree: both closed, or one IKE SA and the same Child SAs with
+// the same keys, of which each sends on one that the other has.
+func (p *Pair) WantConsistent(why string) {
+	p.T.Helper()
+	s, h := p.Spoke, p.Hub
+	if h.SA == nil || s.Closed != nil || h.Closed != nil {
+		if s.Closed == nil || h.SA != nil && h.Closed == nil {
+			p.Fatalf("%s: one end has closed (%v), the other has not (%v)", why, s.Closed, h.Closed)
+		}
+		return
+	}
+	a, b := s.SA.Facts(), h.SA.Facts()
+	if a.SPILocal != b.SPIRemote || a.SPIRemote != b.SPILocal || a.State != "READY" || b.State != "READY" {
+		p.Fatalf("%s: the ends are not in one IKE SA: %x/%x %s and %x/%x %s", why, a.SPILocal, a.SPIRemote, a.State, b.SPILocal, b.SPIRemote, b.State)
+	}
+	if a.NextSend < b.NextReceive || b.NextSend < a.NextReceive {
+		p.Fatalf("%s: the message ids differ", why)
+	}
+	s.wantSameChildren(h, why)
+	h.wantSameChildren(s, why)
+	for _, e := range []*End{s, h} {
+		if len(e.SPIs) != 1 || !e.SPIs[e.SA.Facts().SPILocal] {
+			p.Fatalf("%s: the %s answers to %d SPIs", why, e.Name, len(e.SPIs))
+		}
+		if len(e.Children) != 1 || len(e.SA.Facts().Children) != 1 {
+			p.Fatalf("%s: the %s has %d Child SAs in the data plane, %d in the SA", why, e.Name, len(e.Children), len(e.SA.Facts().Children))
+		}
+	}
+}
+
+func (e *End) wantSameChildren(other *End, why string) {
+	e.pair.T.Helper()
+	for _, c := range e.Children {
+		o, ok := other.Children[c.SPIOut]
+		if !ok || o.SPIOut != c.SPIIn || !o.KeyIn.Equal(c.KeyOut) || !o.KeyOut.Equal(c.KeyIn) || o.Suite != c.Suite {
+			e.pair.Fatalf("%s: the %s has a Child SA %08x that the other end does not have", why, e.Name, c.SPIIn)
+		}
+	}
+	if _, ok := e.Children[e.Outbound]; !ok {
+		e.pair.Fatalf("%s: the %s sends on no Child SA that it has", why, e.Name)
+	}
+}
