@@ -61,7 +61,7 @@ func spoke1(ago func(time.Duration) time.Time) view.Session {
 			NextSend: 6, NextReceive: 14, PeerVersion: "strongSwan 5.9.8",
 			Children: []view.Child{{
 				SPIIn: "232cb82d", SPIOut: "30767b6e", Encryption: "aes-gcm", KeyBits: 256, ESN: true, Mode: "tunnel",
-				Local: []string{"0.0.0.0/0"}, Remote: []string{"10.1.1.2/32", "172.16.1.0/24"}, Made: ago(20 * time.Minute), RekeyAt: ago(-38 * time.Minute),
+				Local: []string{"0.0.0.0/0"}, Remote: []string{"10.1.1.2", "172.16.1.0/24"}, Made: ago(20 * time.Minute), RekeyAt: ago(-38 * time.Minute),
 				InBytes: 1_234_567, OutBytes: 7_654_321_000, InPackets: 9876, OutPackets: 5_432_100, Replayed: 3,
 			}},
 		},
@@ -81,7 +81,7 @@ func spoke2(ago func(time.Duration) time.Time) view.Session {
 			Made: ago(5 * time.Minute), Keyed: ago(5 * time.Minute), RekeyAt: ago(-23 * time.Hour), NextSend: 0, NextReceive: 2,
 			Children: []view.Child{{
 				SPIIn: "0a0b0c0d", SPIOut: "01020304", Encryption: "aes-cbc", KeyBits: 256, Integrity: "sha256", Group: "ecp256", Mode: "transport",
-				Local: []string{"2001:db8::1/128[gre]"}, Remote: []string{"2001:db8:20::2/128[gre]"}, Made: ago(5 * time.Minute), RekeyAt: ago(-50 * time.Minute),
+				Local: []string{"2001:db8::1 proto 47"}, Remote: []string{"2001:db8:20::2 proto 47"}, Made: ago(5 * time.Minute), RekeyAt: ago(-50 * time.Minute),
 			}},
 		},
 	}
@@ -92,7 +92,15 @@ func central(ago func(time.Duration) time.Time) view.Session {
 	return view.Session{
 		ID: "c1", Role: "client", State: "UP-ACTIVE", Identity: "hub.central.example.net", Profile: "central",
 		Local: "203.0.113.1:500", Remote: "192.0.2.1:500", Interface: "tunnel1", Mode: "gre",
-		Addresses: addrs("10.0.0.111"), Since: ago(25 * time.Hour), LastIn: &heard, InBytes: 512, OutBytes: 0, InPackets: 4, OutPackets: 0,
+		Addresses: addrs("10.0.0.111"), Since: ago(25 * time.Hour), LastIn: &heard, InBytes: 512, InPackets: 4,
+		Attributes: []view.Attribute{
+			{Name: "address", Value: "10.0.0.111", Origin: "hub"},
+			{Name: "dns", Value: "192.168.10.5", Origin: "hub"},
+			{Name: "wins", Value: "10.10.210.10", Origin: "hub"},
+			{Name: "def-domain", Value: "example.net", Origin: "hub"},
+		},
+		Routes: []view.Route{{Prefix: prefix("10.0.0.0/8"), Interface: "tunnel1", Source: "ikev2", Session: "c1", Distance: 2, Since: ago(25 * time.Hour)}},
+		DPD:    "10s/2s periodic (profile central)",
 		SA: &view.SA{
 			Session: "c1", Role: "client", Initiator: true, State: "READY", Local: "203.0.113.1:500", Remote: "192.0.2.1:500",
 			LocalID: "hub1.example.net", RemoteID: "hub.central.example.net", SPILocal: "3333333333333333", SPIRemote: "4444444444444444",

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"flexvpn/ops"
+)
+
+func (a *app) hubCommand() *cobra.Command {
+	return a.daemonCommand("hub", "Run a hub: answer spokes", `Run a hub: answer spokes until SIGTERM or Ctrl-C, then tell them and take everything down. A second
+signal ends the process at once.
+
+The log goes to standard error: text on a terminal, JSON otherwise.`, `  flexvpn check -c /etc/flexvpn/hub.yaml
+  flexvpn hub -c /etc/flexvpn/hub.yaml`)
+}
+
+func (a *app) clientCommand() *cobra.Command {
+	return a.daemonCommand("client", "Run a spoke: connect to hubs", `Run a spoke: connect the client profiles of the configuration until SIGTERM or Ctrl-C, then tell the
+hubs and take everything down. A second signal ends the process at once.
+
+The log goes to standard error: text on a terminal, JSON otherwise.`, `  flexvpn check -c /etc/flexvpn/spoke.yaml
+  flexvpn client -c /etc/flexvpn/spoke.yaml`)
+}
+
+func (a *app) daemonCommand(role, short, long, example string) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: role + " -c FILE", Short: short, Long: long, Example: example,
+		Args: arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usagef("flexvpn %s needs its configuration: -c FILE", role)
+			}
+			return a.runDaemon(cmd.Context(), role, file)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file")
+	return cmd
+}
+
+func (a *app) runDaemon(ctx context.Context, role, file string) error {
+	log, err := ops.NewLogger(a.err, "", "")
+	if err != nil {
+		return err
+	}
+	return runNode(ctx, daemonOptions{Role: role, ConfigPath: file, Log: log, Version: version})
+}
