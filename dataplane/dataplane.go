@@ -108,7 +108,10 @@ type ChildCounters struct {
 	InPackets, InBytes     uint64
 	OutPackets, OutBytes   uint64
 	Replayed, BadIntegrity uint64
-	LastIn                 time.Time
+	// Elsewhere are authentic packets that came from another address than Path.Remote: the peer's
+	// mapping changed and its IKE has not said so yet. They were accepted.
+	Elsewhere uint64
+	LastIn    time.Time
 }
 
 // EventKind is what happened.

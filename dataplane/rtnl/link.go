@@ -107,15 +107,11 @@ func (c *Conn) Addresses(name string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find link %s: %w", name, err)
 	}
-	return c.addresses(l)
-}
-
-func (c *Conn) addresses(l netlink.Link) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(l, family) })
 		if err != nil {
-			return nil, fmt.Errorf("list the addresses of %s: %w", l.Attrs().Name, err)
+			return nil, fmt.Errorf("list the addresses of %s: %w", name, err)
 		}
 		for _, a := range all {
 			if p, ok := prefixOf(a.IPNet); ok {
@@ -127,13 +123,10 @@ func (c *Conn) addresses(l netlink.Link) ([]netip.Prefix, error) {
 }
 
 // SetAddresses makes the addresses of a link exactly want. It adds before it removes, so that what
-// stays is never missing.
+// stays is never missing. It reads the addresses of the whole namespace: who knows what a link has
+// uses AddAddress and RemoveAddress.
 func (c *Conn) SetAddresses(name string, want []netip.Prefix) error {
-	l, err := c.h.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", name, err)
-	}
-	have, err := c.addresses(l)
+	have, err := c.Addresses(name)
 	if err != nil {
 		return err
 	}
@@ -141,33 +134,58 @@ func (c *Conn) SetAddresses(name string, want []netip.Prefix) error {
 		if slices.Contains(have, p) {
 			continue
 		}
-		// Nobody else can hold an address of a point-to-point tunnel: duplicate address detection
-		// would only keep it unusable for a second.
-		a := &netlink.Addr{IPNet: ipNet(p)}
-		if p.Addr().Is6() {
-			a.Flags = unix.IFA_F_NODAD
-		}
-		if err := c.h.AddrReplace(l, a); err != nil {
-			return fmt.Errorf("add address %s to %s: %w", p, name, err)
+		if err := c.AddAddress(name, p); err != nil {
+			return err
 		}
 	}
 	for _, p := range have {
 		if slices.Contains(want, p) {
 			continue
 		}
-		err := c.h.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)})
-		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-			return fmt.Errorf("remove address %s from %s: %w", p, name, err)
+		if err := c.RemoveAddress(name, p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// WatchDeleted tells the index and name of every link that is deleted in this namespace, until
-// Close: then the channel is closed. The caller must keep reading.
-func (c *Conn) WatchDeleted() (<-chan Link, error) {
+// AddAddress gives a link an address; one that it has is no error.
+func (c *Conn) AddAddress(name string, p netip.Prefix) error {
+	l, err := c.h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	a := &netlink.Addr{IPNet: ipNet(p)}
+	if p.Addr().Is6() {
+		// Nobody else can hold an address of a point-to-point tunnel: duplicate address detection
+		// would only keep it unusable for a second.
+		a.Flags = unix.IFA_F_NODAD
+	}
+	if err := c.h.AddrReplace(l, a); err != nil {
+		return fmt.Errorf("add address %s to %s: %w", p, name, err)
+	}
+	return nil
+}
+
+// RemoveAddress takes an address from a link; one that it has not is no error.
+func (c *Conn) RemoveAddress(name string, p netip.Prefix) error {
+	l, err := c.h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", name, err)
+	}
+	err = c.h.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)})
+	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("remove address %s from %s: %w", p, name, err)
+	}
+	return nil
+}
+
+// WatchDeleted tells of every link that is deleted in this namespace, until done is closed: then the
+// channel is closed. The caller must keep reading. It must be called in the network namespace of the
+// Conn.
+func (c *Conn) WatchDeleted(done <-chan struct{}) (<-chan Link, error) {
 	updates := make(chan netlink.LinkUpdate, 64)
-	if err := netlink.LinkSubscribeWithOptions(updates, c.done, netlink.LinkSubscribeOptions{
+	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{
 		ErrorCallback: func(error) {}, // an overrun loses news, not the subscription
 	}); err != nil {
 		return nil, fmt.Errorf("watch links: %w", err)
@@ -176,13 +194,13 @@ func (c *Conn) WatchDeleted() (<-chan Link, error) {
 	go func() {
 		defer close(out)
 		for u := range updates {
-			if u.Header.Type != unix.RTM_DELLINK || u.Link == nil {
+			// A bridge tells of ports that leave it with the same message, in its own family.
+			if u.Header.Type != unix.RTM_DELLINK || u.Family != unix.AF_UNSPEC || u.Link == nil {
 				continue
 			}
 			select {
 			case out <- linkOf(u.Link):
-			case <-c.done:
-				return
+			case <-done:
 			}
 		}
 	}()

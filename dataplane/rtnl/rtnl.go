@@ -16,10 +16,7 @@ import (
 )
 
 // Conn is a netlink socket of one network namespace. It is safe for concurrent use.
-type Conn struct {
-	h    *netlink.Handle
-	done chan struct{} // closed by Close: ends the watchers
-}
+type Conn struct{ h *netlink.Handle }
 
 // Open opens a socket in the network namespace of the calling thread.
 func Open() (*Conn, error) {
@@ -27,12 +24,11 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	return &Conn{h: h, done: make(chan struct{})}, nil
+	return &Conn{h: h}, nil
 }
 
-// Close closes the socket and ends its watchers.
+// Close closes the socket.
 func (c *Conn) Close() error {
-	close(c.done)
 	c.h.Close()
 	return nil
 }
