@@ -201,7 +201,7 @@ func testESN(t *testing.T, b *bench) {
 		e := &End{Child: &child}
 		p := families()[4][1]
 		const turn = 1 << 32
-		for _, seq := range []uint64{1, 5000, turn - 600, turn - 5, turn + 5, turn - 4, turn, turn + 400, 2*turn - 1, 2*turn + 3} {
+		for _, seq := range []uint64{1, 5000, turn - 600, turn - 5, turn + 5, turn - 4, turn, turn + 400, turn + 5000, 2*turn - 1, 2*turn + 3} {
 			b.in("fvt0", e.Seal(p, 4, Options{Seq: seq}), p, fmt.Sprintf("%s, sequence number %#x", a.Name, seq))
 		}
 		e.Seq = 2*turn + 10
