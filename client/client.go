@@ -25,12 +25,16 @@ import (
 	"flexvpn/dataplane"
 	"flexvpn/endpoint"
 	"flexvpn/ikev2"
+	"flexvpn/ops/view"
 	"flexvpn/profile"
 	"flexvpn/routing"
 )
 
 // backoff are the waits after failed attempts, as on IOS: four, then from the beginning.
 var backoff = [...]time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
+
+// errStopped is what verbs get after the end of Run.
+var errStopped = errors.New("the client has stopped")
 
 // Starter begins an SA towards a peer; *endpoint.Endpoint is one.
 type Starter interface {
@@ -194,7 +198,7 @@ func (c *Client) enqueue(f func()) {
 // Connect starts the profile (manual mode, or after Disconnect).
 func (c *Client) Connect() error {
 	if !c.do(c.connect) {
-		return errors.New("the client has stopped")
+		return errStopped
 	}
 	return nil
 }
@@ -202,7 +206,7 @@ func (c *Client) Connect() error {
 // Disconnect takes the tunnel down until Connect.
 func (c *Client) Disconnect() error {
 	if !c.do(func() { c.disconnect("disconnected by the operator") }) {
-		return errors.New("the client has stopped")
+		return errStopped
 	}
 	return nil
 }
@@ -216,7 +220,20 @@ func (c *Client) Clear() error {
 		}
 	})
 	if !ok {
-		return errors.New("the client has stopped")
+		return errStopped
+	}
+	return nil
+}
+
+// Rekey begins rekeying the session's IKE SA or Child SA; without a session it does nothing.
+func (c *Client) Rekey(kind view.RekeyKind) error {
+	ok := c.do(func() {
+		if s := c.session; s != nil && s.up {
+			profile.Rekey(s.conn, kind, s.spec.Outbound)
+		}
+	})
+	if !ok {
+		return errStopped
 	}
 	return nil
 }

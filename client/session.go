@@ -94,7 +94,9 @@ func (s *session) install(q ikev2.Install) error {
 		next = vtemplate.BuildTunnel(s.client.cfg.Client.Tunnel, s.client.cfg.Node)
 		next.Path = vtemplate.Path(q.Path)
 	}
-	next.Children = append(slices.Clone(next.Children), vtemplate.Child(q.Child))
+	child := vtemplate.Child(q.Child)
+	child.Limits = vtemplate.Limits(s.client.cfg.Profile.Config.Lifetime)
+	next.Children = append(slices.Clone(next.Children), child)
 	if len(next.Children) == 1 {
 		next.Outbound = q.Child.SPIIn
 	}

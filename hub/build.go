@@ -25,13 +25,20 @@ func (s *session) install(q ikev2.Install) error {
 	s.path = q.Path
 	if s.spec.Name != "" {
 		next := s.spec
-		next.Children = append(slices.Clone(s.spec.Children), vtemplate.Child(q.Child))
+		next.Children = append(slices.Clone(s.spec.Children), s.child(q.Child))
 		if len(s.spec.Children) == 0 {
 			next.Outbound = q.Child.SPIIn
 		}
 		return s.apply(next)
 	}
 	return s.clone(q)
+}
+
+// child is what the data plane is told of a Child SA, the profile's limits of use included.
+func (s *session) child(c ikev2.Child) dataplane.Child {
+	child := vtemplate.Child(c)
+	child.Limits = vtemplate.Limits(s.profile.Config.Lifetime)
+	return child
 }
 
 // clone makes the virtual-access of s from the template. On error nothing of it is left.
@@ -45,6 +52,7 @@ func (s *session) clone(q ikev2.Install) error {
 		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes,
 		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: profile.IdentityText(s.remote), Node: h.cfg.Node,
 	})
+	spec.Children = []dataplane.Child{s.child(q.Child)}
 	if err := s.apply(spec); err != nil {
 		h.cfg.Names.Release(name)
 		return fmt.Errorf("virtual-access %s: %w", name, err)

@@ -158,6 +158,19 @@ func (h *Hub) Clear(id string) bool {
 	return true
 }
 
+// Rekey begins rekeying one session, named as in Session; false when there is none.
+func (h *Hub) Rekey(id string, kind view.RekeyKind) bool {
+	s := h.find(id)
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	outbound := s.spec.Outbound
+	s.mu.Unlock()
+	profile.Rekey(s.conn, kind, outbound)
+	return true
+}
+
 // ClearAll ends every session and says how many.
 func (h *Hub) ClearAll() int {
 	all := h.snapshot()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +39,7 @@ import (
 type Options struct {
 	Role       string // hub or client: the word the process was started with
 	ConfigPath string
-	Log        *slog.Logger
+	LogTo      io.Writer // where the log goes; its level and form are the configuration's
 	Version    string
 }
 
@@ -46,6 +47,7 @@ type Options struct {
 type Node struct {
 	opt      Options
 	cfg      *config.Config
+	log      *slog.Logger
 	started  time.Time
 	profiles profile.Set
 	rtnl     *rtnl.Conn
@@ -71,11 +73,18 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	n := &Node{opt: opt, cfg: cfg, started: time.Now()}
+	log, err := ops.NewLogger(opt.LogTo, cfg.Log.Level, cfg.Log.Format)
+	if err != nil {
+		return err
+	}
+	n := &Node{opt: opt, cfg: cfg, log: log, started: time.Now()}
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration", "at", w.Error())
+	}
 	if err := n.requireRole(); err != nil {
 		return err
 	}
-	control, err := ops.Listen(cfg.Control.Socket, opt.Log)
+	control, err := ops.Listen(cfg.Control.Socket, log)
 	if err != nil {
 		return err
 	}
@@ -229,7 +238,7 @@ func (n *Node) buildHub() {
 	}
 	n.hub = hub.New(hub.Config{
 		Profiles: n.profiles, Policies: n.cfg.Policies, Plane: n.plane, Pools: n.pools, Routes: n.routes,
-		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.opt.Log, Node: n.cfg.Node,
+		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.log, Node: n.cfg.Node,
 		Version: n.banner(), MaxSessions: n.cfg.IKEv2.MaxSessions,
 	})
 }
@@ -247,7 +256,7 @@ func (n *Node) buildClients() error {
 		}
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
-			Log: n.opt.Log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
+			Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
 		}))
 	}
 	return nil
@@ -281,7 +290,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	g.Go(func() error {
 		defer stopIKE()
 		<-ctx.Done()
-		n.opt.Log.Info("stopping")
+		n.log.Info("stopping")
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 		for range n.clients {
 			<-done
@@ -293,7 +302,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 		}
 		return nil
 	})
-	n.opt.Log.Info("ready", "node", n.cfg.Node, "role", n.opt.Role, "plane", n.plane.Name(), "version", n.opt.Version)
+	n.log.Info("ready", "node", n.cfg.Node, "role", n.opt.Role, "plane", n.plane.Name(), "version", n.opt.Version)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	return g.Wait()
 }

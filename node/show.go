@@ -134,6 +134,20 @@ func (n *Node) ClearSession(ctx context.Context, id string) error {
 	return noSession(id)
 }
 
+// Rekey implements ops.Node.
+func (n *Node) Rekey(ctx context.Context, id string, kind view.RekeyKind) error {
+	if n.hub != nil && n.hub.Rekey(id, kind) {
+		return nil
+	}
+	for _, c := range n.clients {
+		v, ok, err := c.Session(ctx, false)
+		if err == nil && ok && (v.ID == id || v.Identity == id || v.Interface == id) {
+			return c.Rekey(kind)
+		}
+	}
+	return noSession(id)
+}
+
 // ClearAll implements ops.Node.
 func (n *Node) ClearAll(ctx context.Context) (count int, err error) {
 	if n.hub != nil {

@@ -125,6 +125,11 @@ func (c *Client) ClearSession(ctx context.Context, id string) error {
 	return c.post(ctx, "/v1/session/clear", sessionBody{ID: id}, nil)
 }
 
+// Rekey begins rekeying the IKE SA or the Child SA of one session, named as in Session.
+func (c *Client) Rekey(ctx context.Context, id string, kind view.RekeyKind) error {
+	return c.post(ctx, "/v1/session/rekey", rekeyBody{ID: id, Kind: kind}, nil)
+}
+
 // ClearAll ends every session and says how many.
 func (c *Client) ClearAll(ctx context.Context) (int, error) {
 	var v clearedBody

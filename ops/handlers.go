@@ -52,6 +52,7 @@ var questions = []question{
 	{http.MethodGet, "/v1/stats", func(c call) error { return c.answer(c.node.Stats()) }},
 	{http.MethodGet, "/v1/trace", call.trace},
 	{http.MethodPost, "/v1/session/clear", call.clearSession},
+	{http.MethodPost, "/v1/session/rekey", call.rekey},
 	{http.MethodPost, "/v1/sessions/clear", call.clearAll},
 	{http.MethodPost, "/v1/client/connect", call.connect},
 	{http.MethodPost, "/v1/client/disconnect", call.disconnect},
@@ -173,7 +174,11 @@ type (
 	clientBody struct {
 		Client string `json:"client"` // in client/clear, empty means all
 	}
-	emptyBody   struct{}
+	emptyBody struct{}
+	rekeyBody struct {
+		ID   string         `json:"id"`
+		Kind view.RekeyKind `json:"kind"`
+	}
 	clearedBody struct {
 		Cleared int `json:"cleared"`
 	}
@@ -196,6 +201,28 @@ func (c call) clearSession() error {
 		return err
 	}
 	return c.answer(clearedBody{Cleared: 1})
+}
+
+func (c call) rekey() error {
+	var b rekeyBody
+	if err := c.body(&b); err != nil {
+		return err
+	}
+	if err := word("id", b.ID); err != nil {
+		return err
+	}
+	if b.ID == "" {
+		return badRequest("id is missing", "give a session id, an identity or an interface")
+	}
+	if b.Kind != view.RekeyIKE && b.Kind != view.RekeyChild {
+		return badRequest("kind is neither ike nor child", "flexvpn rekey ike ID, or flexvpn rekey child ID")
+	}
+	ctx, cancel := c.ctx()
+	defer cancel()
+	if err := c.node.Rekey(ctx, b.ID, b.Kind); err != nil {
+		return err
+	}
+	return c.answer(emptyBody{})
 }
 
 func (c call) clearAll() error {

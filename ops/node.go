@@ -24,6 +24,8 @@ type Node interface {
 
 	// ClearSession ends one session, named as in Session; its peer is told.
 	ClearSession(ctx context.Context, id string) error
+	// Rekey begins rekeying a session's IKE SA or Child SA.
+	Rekey(ctx context.Context, id string, kind view.RekeyKind) error
 	// ClearAll ends every session and says how many.
 	ClearAll(ctx context.Context) (int, error)
 	Connect(ctx context.Context, client string) error

@@ -89,6 +89,17 @@ func ViewInterface(session, identity string, spec dataplane.Interface, plane dat
 	return v
 }
 
+// Rekey begins rekeying a session: the IKE SA, or the Child SA whose inbound SPI is outbound's.
+func Rekey(c *endpoint.Conn, kind view.RekeyKind, spiIn uint32) {
+	c.Do(func(now time.Time, sa *ikev2.SA) {
+		if kind == view.RekeyIKE {
+			sa.RekeyIKE(now)
+			return
+		}
+		sa.RekeyChild(now, spiIn)
+	})
+}
+
 // OnPlaneEvent passes a data plane's event to the engine; vanished is called when the interface is
 // gone.
 func OnPlaneEvent(c *endpoint.Conn, e dataplane.Event, vanished func()) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"flexvpn/config"
+	"flexvpn/node"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -29,15 +29,19 @@ one line each, with file, line, column and remedy. Exit code 0 means that a node
 }
 
 // loadConfig reads a configuration as a node does.
-func loadConfig(file string) error {
-	_, err := config.Load(file)
-	return err
+func loadConfig(file string) (string, error) {
+	cfg, err := node.CheckConfig(file)
+	if err != nil {
+		return "", err
+	}
+	return cfg.Summary(), nil
 }
 
-func runCheck(w io.Writer, file string, load func(string) error) error {
-	if err := load(file); err != nil {
+func runCheck(w io.Writer, file string, load func(string) (string, error)) error {
+	summary, err := load(file)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s: ok\n", clean(file))
+	_, err = fmt.Fprintf(w, "%s: ok: %s\n", clean(file), summary)
 	return err
 }

@@ -5,8 +5,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"flexvpn/ops"
+	"flexvpn/node"
 )
+
+// runNode runs a node until its context ends; tests put another in its place.
+var runNode = node.Run
 
 func (a *app) hubCommand() *cobra.Command {
 	return a.daemonCommand("hub", "Run a hub: answer spokes", `Run a hub: answer spokes until SIGTERM or Ctrl-C, then tell them and take everything down. A second
@@ -41,9 +44,5 @@ func (a *app) daemonCommand(role, short, long, example string) *cobra.Command {
 }
 
 func (a *app) runDaemon(ctx context.Context, role, file string) error {
-	log, err := ops.NewLogger(a.err, "", "")
-	if err != nil {
-		return err
-	}
-	return runNode(ctx, daemonOptions{Role: role, ConfigPath: file, Log: log, Version: version})
+	return runNode(ctx, node.Options{Role: role, ConfigPath: file, LogTo: a.err, Version: version})
 }

@@ -26,8 +26,8 @@ const (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.hubCommand(), a.clientCommand(), a.checkCommand(),
-		a.showCommand(), a.clearCommand(), a.connectCommand(), a.disconnectCommand(), a.debugCommand(),
-		a.cryptoCommand(), a.versionCommand(),
+		a.showCommand(), a.clearCommand(), a.connectCommand(), a.disconnectCommand(), a.rekeyCommand(), a.debugCommand(),
+		a.cryptoCommand(), a.demoCommand(), a.loadCommand(), a.versionCommand(),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"flexvpn/config"
+	"flexvpn/node"
 	"flexvpn/ops/opstest"
 )
 
@@ -119,7 +120,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("a bad file gave code %d, %q %q, want every error on a line of its own", r.code, r.out, r.err)
 	}
 	var out strings.Builder
-	if err := runCheck(&out, "hub.yaml", func(string) error { return nil }); err != nil || out.String() != "hub.yaml: ok\n" {
+	if err := runCheck(&out, "hub.yaml", func(string) (string, error) { return "1 pool", nil }); err != nil || out.String() != "hub.yaml: ok: 1 pool\n" {
 		t.Errorf("a good file gave %q, %v", &out, err)
 	}
 }
@@ -127,12 +128,12 @@ func TestCheck(t *testing.T) {
 func TestDaemonIsStarted(t *testing.T) {
 	saved := runNode
 	defer func() { runNode = saved }()
-	var got daemonOptions
+	var got node.Options
 	var result error
-	runNode = func(_ context.Context, o daemonOptions) error { got = o; return result }
+	runNode = func(_ context.Context, o node.Options) error { got = o; return result }
 	s := serve(t, nil)
 	for _, role := range []string{"hub", "client"} {
-		if r := s.run(role + " -c /etc/flexvpn/x.yaml"); r.code != exitOK || got.Role != role || got.ConfigPath != "/etc/flexvpn/x.yaml" || got.Version != version || got.Log == nil {
+		if r := s.run(role + " -c /etc/flexvpn/x.yaml"); r.code != exitOK || got.Role != role || got.ConfigPath != "/etc/flexvpn/x.yaml" || got.Version != version || got.LogTo == nil {
 			t.Errorf("flexvpn %s: %+v, node started with %+v", role, r, got)
 		}
 	}

@@ -115,6 +115,14 @@ func (n *Node) ClearSession(ctx context.Context, id string) error {
 	return n.did("clear session " + id)
 }
 
+// Rekey implements ops.Node.
+func (n *Node) Rekey(ctx context.Context, id string, kind view.RekeyKind) error {
+	if _, err := n.Session(ctx, id); err != nil {
+		return err
+	}
+	return n.did("rekey " + string(kind) + " " + id)
+}
+
 // ClearAll implements ops.Node.
 func (n *Node) ClearAll(context.Context) (int, error) {
 	return len(n.Full), n.did("clear all")
