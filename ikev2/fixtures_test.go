@@ -1,0 +1,5 @@
+package ikev2_test
+
+import "errors"
+
+var errTest = errors.New("the test refuses")
