@@ -130,6 +130,7 @@ func TestHostileIdentity(t *testing.T) {
 	node := sample()
 	evil := "spoke\x1b[2J\x1b]0;owned\a\nFAKE LINE\u202e\xff"
 	node.Full[0].Identity, node.Full[0].SA.RemoteID, node.Full[0].Version = evil, evil, evil
+	node.Full[2].Attributes[1].Value = evil
 	node.Refused[0].Identity = evil
 	node.Counted.Drops = map[string]uint64{evil: 1}
 	s := serve(t, node)
