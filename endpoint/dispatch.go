@@ -6,9 +6,15 @@ import (
 	"flexvpn/ikev2"
 )
 
-// receive gives a datagram to the SA it is for.
+// receive gives a datagram to the SA it is for. A bug that a datagram of no SA meets costs that
+// datagram only.
 func (s *shard) receive(d *datagram) {
 	defer s.e.datagrams.put(d)
+	defer func() {
+		if recover() != nil {
+			s.e.count.Panics.Add(1)
+		}
+	}()
 	if d.header.begins {
 		s.receiveFirst(d)
 		return

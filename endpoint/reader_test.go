@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"syscall"
@@ -248,4 +249,26 @@ func TestBindErrorsSayWhatToDo(t *testing.T) {
 	if err == nil {
 		t.Error("one port for both purposes was accepted")
 	}
+}
+
+// TestHostWithoutIPv6 is served by default, but told when it asks for IPv6.
+func TestHostWithoutIPv6(t *testing.T) {
+	cfg := endpoint.Config{Network: only4{}, Common: &ikev2.Common{}}
+	if _, err := endpoint.Open(cfg); err != nil {
+		t.Errorf("by default: %v", err)
+	}
+	cfg.Listen = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	if _, err := endpoint.Open(cfg); !errors.Is(err, syscall.EAFNOSUPPORT) {
+		t.Errorf("when told to: %v", err)
+	}
+}
+
+// only4 is a host without IPv6.
+type only4 struct{ nowhere }
+
+func (o only4) Listen(l endpoint.Listen) ([]endpoint.Socket, error) {
+	if l.Addr.Addr().Is6() {
+		return nil, syscall.EAFNOSUPPORT
+	}
+	return o.nowhere.Listen(l)
 }

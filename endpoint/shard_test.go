@@ -332,6 +332,21 @@ func TestPanicInNoticeOfTheEndIsSurvived(t *testing.T) {
 	})
 }
 
+func TestPanicWithoutSAIsSurvived(t *testing.T) {
+	buggy := func(_ *endpoint.Config, f *endpoint.Fakes) {
+		f.Stateless = func(*ikev2.Common, ikev2.Path, []byte) ([]byte, bool) { panic("BUG: a test") }
+	}
+	inBubble(t, buggy, func(t *testing.T, b *bench) {
+		b.sleep(time.Minute)
+		b.send(peer4, hub4, message(1, 2, auth, fromInitiator))
+		b.wantCounter("panics", 1)
+		b.send(peer4, hub4, firstRequest(1))
+		if len(b.sas) != 1 {
+			t.Error("the shard did not survive")
+		}
+	})
+}
+
 func TestSPIsOfRekeyedSALeadToIt(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bench) {
 		b.send(peer4, hub4, firstRequest(1))

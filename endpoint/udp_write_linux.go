@@ -26,6 +26,7 @@ type sender struct {
 	ctrls [writeBatch]control
 
 	from, to int // the entries to send; from moves on with what has been sent
+	used     int // entries that point to the caller's memory
 	errno    syscall.Errno
 	try      func(fd uintptr)
 	wait     func(fd uintptr) bool
@@ -77,6 +78,7 @@ func (w *sender) address(i int, local netip.Addr, remote netip.AddrPort, segment
 // data fills in the octets of entry i.
 func (w *sender) data(i int, b []byte, marked bool) {
 	iov := &w.iovs[i]
+	w.used = max(w.used, i+1)
 	n := 0
 	if marked {
 		iov[0].Base = &marker[0]
@@ -91,10 +93,8 @@ func (w *sender) data(i int, b []byte, marked bool) {
 
 // release forgets the caller's memory and gives w back.
 func (w *sender) release() {
-	for i := range w.to {
-		w.iovs[i] = [2]unix.Iovec{}
-	}
-	w.from, w.to = 0, 0
+	clear(w.iovs[:w.used])
+	w.used = 0
 	w.s.senders.Put(w)
 }
 
@@ -155,7 +155,7 @@ func (w *sender) joined(local netip.Addr, remote netip.AddrPort, part []byte, se
 	w.address(0, local, remote, segment)
 	w.data(0, part, false)
 	err := w.flush(1)
-	switch err {
+	switch w.errno {
 	case unix.EIO:
 		// The device computes no checksums, without which there is no segmentation: for good.
 		w.s.gso.Store(false)
