@@ -93,10 +93,9 @@ func (s state) String() string { return stateNames[s] }
 
 // grant is what a session was given, to be taken back in teardown.
 type grant struct {
-	attributes  attributes
-	decision    vtemplate.Decision
-	lease       []netip.Addr
-	interfaceUp bool
+	attributes attributes
+	decision   vtemplate.Decision
+	lease      []netip.Addr
 }
 
 // New starts a hub's workers. Stop ends them.

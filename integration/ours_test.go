@@ -29,7 +29,7 @@ type flexvpn struct {
 func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[string][]byte) *flexvpn {
 	t.Helper()
 	f := &flexvpn{t: t, node: n, dir: t.TempDir(), role: role, log: &syncBuffer{}}
-	config = fmt.Sprintf("state-dir: DIR/state\ncontrol: {socket: DIR/control.sock}\nlog: {level: debug, format: text}\ndataplane: userspace\n") + config
+	config = "state-dir: DIR/state\ncontrol: {socket: DIR/control.sock}\nlog: {level: debug, format: text}\ndataplane: userspace\n" + config
 	all := map[string][]byte{"flexvpn.yaml": []byte(strings.ReplaceAll(config, "DIR", f.dir))}
 	for name, text := range files {
 		all[name] = text

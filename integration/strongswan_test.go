@@ -46,7 +46,7 @@ func (s *syncBuffer) String() string {
 // marks keep IKE itself out of a tunnel that covers everything.
 const charonSettings = `charon-systemd {
   load = random nonce openssl kdf hmac curve25519 chapoly x509 constraints pubkey pem pkcs1 pkcs8 kernel-libipsec kernel-netlink socket-default vici updown
-  threads = 8
+  threads = 16
   retransmit_timeout = 1.0
   retransmit_tries = 3
   install_virtual_ip_on = lo

@@ -21,7 +21,7 @@ const attributeLen = 4 // of an attribute without value
 // prefix length; for all others it means nothing.
 func AttrAddr(t AttributeType, a netip.Addr, bits int) Attribute {
 	value := a.Unmap().AsSlice()
-	if t == InternalIP6Address {
+	if t.layout() == layoutIP6Bits {
 		value = append(value, uint8(bits))
 	}
 	return Attribute{Type: t, Value: value}
