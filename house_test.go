@@ -31,7 +31,7 @@ var house = map[string]room{
 	"dataplane/rtnl":        {ours: "dataplane", foreign: "github.com/vishvananda/netlink github.com/vishvananda/netns golang.org/x/sys"},
 	"dataplane/none":        {ours: "dataplane secret"},
 	"dataplane/userspace":   {ours: "dataplane dataplane/rtnl secret", foreign: "golang.org/x/sys golang.org/x/crypto"},
-	"dataplane/planetest":   {ours: "dataplane secret"},
+	"dataplane/planetest":   {ours: "dataplane secret", foreign: "golang.org/x/crypto"},
 	"config":                {ours: "secret", foreign: "github.com/goccy/go-yaml"},
 	"endpoint":              {ours: "ikev2 ikev2/wire", foreign: "golang.org/x/sys golang.org/x/sync"},
 	"endpoint/endpointtest": {ours: "endpoint ikev2 ikev2/wire ikev2/suite secret"},

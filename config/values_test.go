@@ -107,7 +107,11 @@ func TestDesignHub(t *testing.T) {
 	cfg := mustParse(t, "hub.yaml", hubFile)
 	pool := &Pool{"flexspokes", []Range{{netip.MustParseAddr("10.1.1.2"), netip.MustParseAddr("10.1.1.254")}}}
 	template := &VirtualTemplate{Number: 1, Mode: "auto", Addresses: prefixes("10.1.1.1/32"), MTU: 1400, AdjustMSS: 1360}
-	key := secret.FromString("the key in spokes.psk")
+	// A secret is compared by its own Equal: DeepEqual sees only where it stands.
+	key := cfg.IKEv2.Keyrings["spokes"].Peers[0].Local
+	if !key.Equal(secret.FromString("the key in spokes.psk")) {
+		t.Error("the keyring does not hold the key of its file")
+	}
 	keyring := &Keyring{"spokes", []KeyringPeer{{Name: "any", Address: netip.MustParsePrefix("0.0.0.0/0"), Local: key, Remote: key}}}
 	equal(t, "node", cfg.Node, "hub1")
 	equal(t, "dataplane", cfg.DataPlane, PlaneAuto)

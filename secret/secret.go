@@ -8,32 +8,32 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"unsafe"
 )
 
 // redacted stands wherever a secret would have been printed.
 const redacted = "[redacted]"
 
-// Bytes is a secret octet string. The octets stand behind a pointer because fmt cannot call
-// the methods of an unexported field: what it prints then is an address, never the secret.
+// Bytes is a secret octet string. fmt cannot call the methods of an unexported field; it prints
+// what is in there, following a pointer to a slice when the verb does not fit. So the octets stand
+// behind a pointer without a type: what fmt prints then is an address and a length, never the secret.
 // The zero value is empty and ready to use. Copies share the same octets.
-type Bytes struct{ p *[]byte }
+type Bytes struct {
+	p unsafe.Pointer // to n octets
+	n int
+}
 
 // New takes ownership of b: the caller must not change or keep it.
-func New(b []byte) Bytes { return Bytes{p: &b} }
+func New(b []byte) Bytes { return Bytes{p: unsafe.Pointer(unsafe.SliceData(b)), n: len(b)} }
 
 // FromString copies s.
 func FromString(s string) Bytes { return New([]byte(s)) }
 
 // Reveal returns the octets themselves, not a copy. Callers must neither change nor keep them.
-func (s Bytes) Reveal() []byte {
-	if s.p == nil {
-		return nil
-	}
-	return *s.p
-}
+func (s Bytes) Reveal() []byte { return unsafe.Slice((*byte)(s.p), s.n) }
 
 // Len is the number of octets.
-func (s Bytes) Len() int { return len(s.Reveal()) }
+func (s Bytes) Len() int { return s.n }
 
 // IsEmpty reports whether there is no secret at all.
 func (s Bytes) IsEmpty() bool { return s.Len() == 0 }
