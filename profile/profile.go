@@ -60,6 +60,9 @@ func New(cfg *config.Config, p *config.Profile) (*Profile, error) {
 	if err := out.localIdentity(p); err != nil {
 		return nil, err
 	}
+	if out.local != nil {
+		out.base.Local = *out.local
+	}
 	out.credentials(p)
 	if p.Keyring != nil {
 		out.keys = keysOf(p, &out.base)
@@ -186,18 +189,11 @@ func (p *Profile) Policy(remote ikev2.Identity, addr, local netip.Addr) (*ikev2.
 		pol = k.policy
 	}
 	if p.local != nil {
-		if pol.Local == (ikev2.Identity{}) {
-			return p.withLocal(pol, *p.local), nil
-		}
 		return pol, nil
 	}
-	return p.withLocal(pol, AddressIdentity(local)), nil
-}
-
-func (p *Profile) withLocal(pol *ikev2.Policy, id ikev2.Identity) *ikev2.Policy {
-	out := *pol
-	out.Local = id
-	return &out
+	own := *pol
+	own.Local = AddressIdentity(local)
+	return &own, nil
 }
 
 func (p *Profile) findKey(remote ikev2.Identity, addr netip.Addr) *key {
