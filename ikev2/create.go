@@ -84,10 +84,20 @@ func (sa *SA) rekeyChildRequest(now time.Time, d demand, ps *wire.Payloads, n *w
 		sa.respond(d, &wire.Notify{Protocol: n.Protocol, Type: wire.ChildSANotFound, SPI: bytes.Clone(n.SPI)})
 	case old.standing != childUp: // being closed by us, or by the peer itself
 		sa.refuse(d, wire.TemporaryFailure)
+	case len(sa.children) >= maxChildren: // none of those replaced was deleted (section 1.3)
+		sa.refuse(d, wire.NoAdditionalSAs)
 	default:
 		sa.agreeChild(now, d, ps, old.spiIn)
 	}
 }
+
+// What an authenticated peer may have this end hold, however often it rekeys without deleting what
+// it replaced: two ends that cross each other's rekeying have three Child SAs and three generations
+// for a moment.
+const (
+	maxChildren    = 6
+	maxGenerations = 6
+)
 
 // agreeChild makes a Child SA on the peer's request; replaces is the one it rekeys, or 0.
 func (sa *SA) agreeChild(now time.Time, d demand, ps *wire.Payloads, replaces uint32) {

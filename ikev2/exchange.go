@@ -156,14 +156,29 @@ func (sa *SA) respond(d demand, ps ...wire.Payload) {
 func (sa *SA) refuse(d demand, t wire.NotifyType) { sa.respond(d, &wire.Notify{Type: t}) }
 
 // repeat answers a repeated request with the octets of the first answer, on the path it came on
-// (section 2.11). Only an exact copy of the request is believed to be one.
-func (sa *SA) repeat(g *generation, p Path, digest uint64) {
-	if g.reply.datagrams == nil || g.reply.request != digest {
+// (section 2.11). An exact copy of the request, or of its first fragment (RFC 7383 section 2.6.1),
+// is known by sight; other octets must prove that they are the peer's, who may have cut its request
+// into smaller fragments this time (section 2.5.1).
+func (sa *SA) repeat(g *generation, p Path, h wire.Header, b []byte) {
+	if g.reply.datagrams == nil || g.reply.request != digest(b) && !sa.cutAnew(g, h, b) {
 		sa.c.Counters.BadMessageID.Add(1)
 		return
 	}
 	sa.c.Counters.Repeated.Add(1)
 	sa.sendAll(p, g.reply.datagrams)
+}
+
+// cutAnew reports whether an unknown datagram is the first fragment of a request of the peer.
+func (sa *SA) cutAnew(g *generation, h wire.Header, b []byte) bool {
+	if h.Exchange == wire.IKESAInit || g.keys.D.IsEmpty() {
+		return false
+	}
+	outer, err := sa.outer(h, b)
+	if err != nil || outer.Fragment == nil || outer.Fragment.Number != 1 {
+		return false
+	}
+	_, _, err = sa.open(g, outer, b)
+	return err == nil
 }
 
 // digest is FNV-1a: it recognises copies, it does not prove anything.

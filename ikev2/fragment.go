@@ -18,7 +18,6 @@ const (
 // proved authentic get here.
 type reassembly struct {
 	id       uint32
-	response bool
 	first    wire.PayloadType
 	digest   uint64 // of the datagram with fragment 1
 	pieces   [][]byte
@@ -29,7 +28,7 @@ type reassembly struct {
 
 // collect takes an authentic fragment; whole is the message's plaintext once nothing is missing.
 func (sa *SA) collect(now time.Time, g *generation, h wire.Header, f *wire.Fragment, sum uint64, plain []byte) (whole []byte, r *reassembly) {
-	r = sa.reassembly(now, g, h, f)
+	r = g.reassembly(now, h, f)
 	if r == nil || f.Number < 1 || r.pieces[f.Number-1] != nil || r.size+len(plain) > maxReassembled {
 		sa.c.Counters.BadFragments.Add(1)
 		return nil, nil
@@ -46,38 +45,45 @@ func (sa *SA) collect(now time.Time, g *generation, h wire.Header, f *wire.Fragm
 	for _, p := range r.pieces {
 		whole = append(whole, p...)
 	}
-	g.parts = nil
+	*g.partsOf(h) = nil
 	return whole, r
+}
+
+// partsOf is where the fragments of a request, or of a response, are collected: both may be on their
+// way at once.
+func (g *generation) partsOf(h wire.Header) **reassembly {
+	if h.Flags&wire.FlagResponse != 0 {
+		return &g.parts[1]
+	}
+	return &g.parts[0]
 }
 
 // reassembly is the one a fragment belongs to, or nil when it belongs nowhere. A greater total
 // number means that the sender tries smaller fragments: what is there is void (section 2.6).
-func (sa *SA) reassembly(now time.Time, g *generation, h wire.Header, f *wire.Fragment) *reassembly {
-	response := h.Flags&wire.FlagResponse != 0
+func (g *generation) reassembly(now time.Time, h wire.Header, f *wire.Fragment) *reassembly {
 	total := int(f.Total)
 	if f.Number > f.Total || total > maxFragments {
 		return nil
 	}
-	r := g.parts
-	if r != nil && r.id == h.MessageID && r.response == response && total <= len(r.pieces) {
+	parts := g.partsOf(h)
+	if r := *parts; r != nil && r.id == h.MessageID && total <= len(r.pieces) {
 		if total < len(r.pieces) {
 			return nil
 		}
 		return r
 	}
-	g.parts = &reassembly{
-		id: h.MessageID, response: response,
-		pieces: make([][]byte, total), deadline: now.Add(reassemblyTimeout),
-	}
-	return g.parts
+	*parts = &reassembly{id: h.MessageID, pieces: make([][]byte, total), deadline: now.Add(reassemblyTimeout)}
+	return *parts
 }
 
 // advanceFragments gives up on messages whose fragments stay away.
 func (sa *SA) advanceFragments(now time.Time) {
 	sa.generations(func(g *generation) bool {
-		if g.parts != nil && due(g.parts.deadline, now) {
-			g.parts = nil
-			sa.c.Counters.BadFragments.Add(1)
+		for i, r := range g.parts {
+			if r != nil && due(r.deadline, now) {
+				g.parts[i] = nil
+				sa.c.Counters.BadFragments.Add(1)
+			}
 		}
 		return true
 	})
@@ -86,8 +92,10 @@ func (sa *SA) advanceFragments(now time.Time) {
 func (sa *SA) nextFragment() time.Time {
 	var n time.Time
 	sa.generations(func(g *generation) bool {
-		if g.parts != nil {
-			n = earliest(n, g.parts.deadline)
+		for _, r := range g.parts {
+			if r != nil {
+				n = earliest(n, r.deadline)
+			}
 		}
 		return true
 	})

@@ -18,7 +18,7 @@ type generation struct {
 	sendID    uint32 // of the next request of this end
 	receiveID uint32 // of the next request of the peer
 	reply     reply  // to the peer's last request
-	parts     *reassembly
+	parts     [2]*reassembly // of a request, of a response
 
 	made    time.Time
 	rekeyAt time.Time
@@ -117,5 +117,5 @@ func (g *generation) wipe() {
 	}
 	g.keys = suite.IKEKeys{}
 	g.reply = reply{}
-	g.parts = nil
+	g.parts = [2]*reassembly{}
 }

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func (sa *SA) receiveInit(now time.Time, p Path, h wire.Header, b []byte) {
 	case !sa.initiator && isFirst(h) && sa.cur == nil:
 		sa.initRequest(now, p, h, b)
 	case !sa.initiator && isFirst(h) && sa.cur.receiveID == 1 && sa.isPeerSPI(h.SPIi):
-		sa.repeat(sa.cur, p, digest(b))
+		sa.repeat(sa.cur, p, h, b)
 	case sa.initiator && sa.state == stateInit && isInitResponse(h) && h.SPIi == sa.firstSPI && p.Remote == sa.path.Remote:
 		sa.initResponse(now, p, h, b)
 	default: // late, reflected or forged
@@ -162,8 +163,11 @@ func (sa *SA) initNotifies(now time.Time, ps *wire.Payloads) {
 // cannot talk it into another (section 1.3).
 func (sa *SA) initOtherGroup(now time.Time, group uint16) {
 	hs := sa.hs
+	if group == hs.ke.Group() {
+		return // a copy of the demand that was already met
+	}
 	offered := slices.ContainsFunc(sa.p.IKE, func(p suite.Proposal) bool { return slices.Contains(p.Group, group) })
-	if hs.again++; !offered || group == hs.ke.Group() || hs.again > maxAgain || !sa.newKE(group) {
+	if hs.again++; !offered || hs.again > maxAgain || !sa.newKE(group) {
 		sa.c.Counters.UnprotectedErrors.Add(1)
 		hs.refusal = wire.NoProposalChosen
 		return
@@ -188,12 +192,17 @@ func (sa *SA) endInit() {
 	sa.end(c)
 }
 
-// initRequest answers an initiator. Whatever cannot be answered with a choice leaves nothing behind.
+// initRequest answers an initiator. Whatever cannot be answered with a choice leaves nothing behind,
+// and of nonsense nothing is even said: the owner drops an SA without outputs.
 func (sa *SA) initRequest(now time.Time, p Path, h wire.Header, b []byte) {
 	ps, err := wire.ParsePayloads(h.Next, b, wire.HeaderLen)
+	if critical, ok := errors.AsType[*wire.CriticalError](err); ok {
+		n := unsupported(critical)
+		sa.turnAway(h, n, Closed{Reason: ReasonSyntax, Notify: n.Type, Detail: "IKE_SA_INIT request: " + err.Error()})
+		return
+	}
 	if err != nil || ps.SA == nil || ps.KE == nil || ps.Nonce == nil {
-		sa.c.Counters.BadSyntax.Add(1)
-		sa.end(Closed{Reason: ReasonSyntax, Detail: "a malformed IKE_SA_INIT request"})
+		sa.c.Counters.BadSyntax.Add(1) // nothing is said: anybody can send nonsense
 		return
 	}
 	sa.traceReceived(p, h, ps, b)

@@ -74,7 +74,7 @@ func (sa *SA) dropOld(now time.Time) {
 			continue
 		}
 		if sa.ex != nil && sa.ex.gen == g {
-			sa.ex = nil
+			sa.moveOn(sa.ex)
 		}
 		sa.forget(g)
 		i--
@@ -97,8 +97,8 @@ func (sa *SA) advanceChildren(now time.Time) {
 
 // nextLifetime is the next moment of all generations and Child SAs.
 func (sa *SA) nextLifetime() time.Time {
-	if sa.state != stateReady && sa.state != stateDeleting {
-		return time.Time{}
+	if sa.state != stateReady {
+		return time.Time{} // deleting: its own deadline is near enough
 	}
 	n := sa.childless
 	sa.generations(func(g *generation) bool {
@@ -109,13 +109,12 @@ func (sa *SA) nextLifetime() time.Time {
 	})
 	for i := range sa.children {
 		ch := &sa.children[i]
-		n = earliest(n, ch.expires)
+		if ch.standing != childLeaving {
+			n = earliest(n, ch.expires)
+		}
 		if ch.standing == childUp {
 			n = earliest(n, ch.rekeyAt)
 		}
-	}
-	if sa.state == stateDeleting {
-		return time.Time{}
 	}
 	return n
 }

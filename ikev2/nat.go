@@ -78,7 +78,9 @@ func (sa *SA) float() {
 
 // follow takes the path of an authentic message that is no repeat for the peer's path, where the
 // peer is behind a NAT whose mapping may change (section 2.23). A responder also follows its
-// initiator's float during the handshake. The way to a peer without NAT never moves.
+// initiator's float during the handshake. The way to a peer without NAT never moves, and "a host
+// behind a NAT SHOULD NOT do this": one replayed packet could lead it astray. A responder behind a
+// NAT is none of those, its NAT is a fixed one or nobody could reach it.
 func (sa *SA) follow(p Path) {
 	was := sa.path
 	switch {
@@ -90,7 +92,7 @@ func (sa *SA) follow(p Path) {
 	case sa.state == stateAuth && !sa.initiator:
 		sa.path = p
 		return
-	case !sa.nat.remote || !p.Encap:
+	case !sa.nat.remote || !p.Encap || sa.nat.local && sa.initiator:
 		return
 	}
 	sa.path = p

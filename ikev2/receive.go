@@ -24,12 +24,8 @@ func (sa *SA) receive(now time.Time, p Path, b []byte) {
 		sa.c.Counters.BadSyntax.Add(1)
 		return
 	}
-	sum := uint64(0)
-	if h.Flags&wire.FlagResponse == 0 {
-		sum = digest(b)
-	}
-	if sa.inWindow(g, p, h, sum) {
-		sa.receiveProtected(now, g, p, h, sum, b)
+	if sa.inWindow(g, p, h, b) {
+		sa.receiveProtected(now, g, p, h, b)
 	}
 }
 
@@ -47,7 +43,7 @@ func (sa *SA) expects(h wire.Header) bool {
 
 // inWindow reports whether a message is the one expected next (RFC 7296 section 2.3). The answer
 // to a repeated request leaves from here.
-func (sa *SA) inWindow(g *generation, p Path, h wire.Header, sum uint64) bool {
+func (sa *SA) inWindow(g *generation, p Path, h wire.Header, b []byte) bool {
 	if h.Flags&wire.FlagResponse != 0 {
 		if ex := sa.ex; ex != nil && ex.gen == g && ex.id == h.MessageID && ex.exchange() == h.Exchange {
 			return true
@@ -59,7 +55,7 @@ func (sa *SA) inWindow(g *generation, p Path, h wire.Header, sum uint64) bool {
 		return true
 	}
 	if h.MessageID+1 == g.receiveID {
-		sa.repeat(g, p, sum)
+		sa.repeat(g, p, h, b)
 	} else {
 		sa.c.Counters.BadMessageID.Add(1)
 	}
@@ -80,9 +76,9 @@ func (ex *exchange) exchange() wire.ExchangeType {
 }
 
 // receiveProtected opens a message that is in the window.
-func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Header, sum uint64, b []byte) {
-	outer, err := wire.ParsePayloads(h.Next, b, wire.HeaderLen)
-	if err != nil || outer.Encrypted == nil && outer.Fragment == nil {
+func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Header, b []byte) {
+	outer, err := sa.outer(h, b)
+	if err != nil {
 		sa.c.Counters.BadSyntax.Add(1)
 		return
 	}
@@ -94,6 +90,10 @@ func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Head
 		sa.c.Counters.BadIntegrity.Add(1)
 		return
 	}
+	sum := uint64(0)
+	if h.Flags&wire.FlagResponse == 0 {
+		sum = digest(b)
+	}
 	if f := outer.Fragment; f != nil && err == nil {
 		whole, r := sa.collect(now, g, h, f, sum, plain)
 		if r == nil {
@@ -102,6 +102,18 @@ func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Head
 		first, plain, sum = r.first, whole, r.digest
 	}
 	sa.accept(now, g, p, h, sum, b, opened{first: first, plain: plain, err: err})
+}
+
+var errUnprotected = errors.New("the message is not protected as it was negotiated")
+
+// outer is what stands around a protected message. Fragments of a peer that did not negotiate them
+// have no business here (RFC 7383 section 2.3).
+func (sa *SA) outer(h wire.Header, b []byte) (*wire.Payloads, error) {
+	ps, err := wire.ParsePayloads(h.Next, b, wire.HeaderLen)
+	if err == nil && ps.Encrypted == nil && (ps.Fragment == nil || !sa.peer.fragmentation) {
+		err = errUnprotected
+	}
+	return ps, err
 }
 
 // opened is an authentic message before its payloads are read.
@@ -113,7 +125,7 @@ type opened struct {
 
 // accept moves the window for an authentic message and hands it to its exchange.
 func (sa *SA) accept(now time.Time, g *generation, p Path, h wire.Header, sum uint64, b []byte, o opened) {
-	g.parts = nil
+	*g.partsOf(h) = nil
 	sa.heard(now)
 	sa.follow(p)
 	ps, err := wire.ParseInner(o.first, o.plain)
@@ -150,23 +162,38 @@ func (sa *SA) demanded(now time.Time, d demand, ps *wire.Payloads, err error) {
 }
 
 // malformed answers a request that the peer itself got wrong. An unknown critical payload costs the
-// exchange only (section 2.5); wrong syntax of an authentic message ends the SA (section 2.21.3).
+// exchange only (section 2.5), of which IKE_AUTH is one that the SA cannot do without (section
+// 2.21.2); wrong syntax of an authentic message ends the SA (section 2.21.3).
 func (sa *SA) malformed(d demand, err error) {
-	if critical, ok := errors.AsType[*wire.CriticalError](err); ok && d.exchange != wire.IKEAuth {
-		sa.respond(d, &wire.Notify{Type: wire.UnsupportedCriticalPayload, Data: []byte{byte(critical.Type)}})
+	n := &wire.Notify{Type: wire.InvalidSyntax}
+	if critical, ok := errors.AsType[*wire.CriticalError](err); ok {
+		n = unsupported(critical)
+	}
+	sa.respond(d, n)
+	if n.Type == wire.UnsupportedCriticalPayload && sa.state != stateAuth {
 		return
 	}
 	sa.c.Counters.BadSyntax.Add(1)
-	sa.refuse(d, wire.InvalidSyntax)
-	sa.end(Closed{Reason: ReasonSyntax, Notify: wire.InvalidSyntax, Detail: "the peer sent an authentic message that is malformed: " + err.Error()})
+	sa.end(Closed{Reason: ReasonSyntax, Notify: n.Type, Detail: "the peer sent an authentic message that is malformed: " + err.Error()})
+}
+
+// unsupported names the payload that section 2.5 has a message refused for.
+func unsupported(e *wire.CriticalError) *wire.Notify {
+	return &wire.Notify{Type: wire.UnsupportedCriticalPayload, Data: []byte{byte(e.Type)}}
 }
 
 // response takes the answer to this end's request.
 func (sa *SA) response(now time.Time, ps *wire.Payloads, err error) {
 	ex := sa.ex
 	if err != nil {
+		// Responses are not answered (section 2.21): a Delete tells the peer that this end is gone.
 		sa.c.Counters.BadSyntax.Add(1)
-		sa.end(Closed{Reason: ReasonSyntax, Detail: "the peer answered with an authentic message that is malformed: " + err.Error()})
+		sa.ex = nil
+		if sa.state == stateDeleting {
+			sa.endClose()
+			return
+		}
+		sa.beginClose(now, Closed{Reason: ReasonSyntax, Detail: "the peer answered with an authentic message that is malformed: " + err.Error()})
 		return
 	}
 	switch ex.task.kind {

@@ -48,7 +48,8 @@ func (sa *SA) startRekeyIKE(now time.Time, t task) {
 func (sa *SA) rekeyIKERequest(now time.Time, d demand, ps *wire.Payloads) {
 	ours := sa.ex.is(taskRekeyIKE)
 	switch {
-	case d.gen != sa.cur, sa.state != stateReady, sa.ex.touchesChild(), ours && sa.ex.offer.rival != nil:
+	case d.gen != sa.cur, sa.state != stateReady, sa.ex.touchesChild(), ours && sa.ex.offer.rival != nil,
+		len(sa.old) >= maxGenerations:
 		sa.refuse(d, wire.TemporaryFailure)
 		return
 	}

@@ -23,11 +23,15 @@ func AcceptESP(ours []Proposal, reply []wire.Proposal, withKE bool) (ESP, error)
 	if err != nil {
 		return ESP{}, err
 	}
-	if len(reply[0].SPI) != 4 {
-		return ESP{}, fmt.Errorf("the peer's proposal has an ESP SPI of %d octets, 4 are right", len(reply[0].SPI))
+	if !usableSPI(reply[0].SPI) {
+		return ESP{}, fmt.Errorf("the peer's proposal has the ESP SPI %x: 4 octets above 255 are right", reply[0].SPI)
 	}
 	return p.esp(), nil
 }
+
+// usableSPI reports whether ESP can carry an SPI: 0 would look like the non-ESP marker of RFC 3948,
+// and 1 to 255 are reserved (RFC 4303 section 2.1).
+func usableSPI(spi []byte) bool { return len(spi) == 4 && (spi[0]|spi[1]|spi[2]) != 0 }
 
 func accept(made, reply []wire.Proposal) (pick, error) {
 	if len(reply) != 1 {

@@ -124,7 +124,7 @@ type menu struct {
 // readMenu reads an offered proposal. It refuses another protocol and transform types that this
 // protocol does not have: RFC 7296 section 3.3.6 forbids choosing such a proposal.
 func readMenu(o *wire.Proposal, proto wire.ProtocolID, withKE bool) (m menu, ok bool) {
-	if o.Protocol != proto || proto == wire.ProtoESP && len(o.SPI) != 4 {
+	if o.Protocol != proto || proto == wire.ProtoESP && !usableSPI(o.SPI) {
 		return m, false
 	}
 	for _, t := range o.Transforms {
