@@ -15,9 +15,9 @@ type generation struct {
 	suite         suite.IKE
 	keys          suite.IKEKeys // without SK_p, which only IKE_AUTH needs
 
-	sendID    uint32 // of the next request of this end
-	receiveID uint32 // of the next request of the peer
-	reply     reply  // to the peer's last request
+	sendID    uint32         // of the next request of this end
+	receiveID uint32         // of the next request of the peer
+	reply     reply          // to the peer's last request
 	parts     [2]*reassembly // of a request, of a response
 
 	made    time.Time
