@@ -256,6 +256,7 @@ func (c *Client) disconnect(why string) {
 		c.stop()
 	}
 	if c.session != nil {
+		c.session.asked = true
 		c.session.close(why)
 	}
 	c.set(func(s *status) { s.state, s.nextTry = idle, time.Time{} })

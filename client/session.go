@@ -16,6 +16,11 @@ import (
 	"flexvpn/vtemplate"
 )
 
+// steady is how long a session must have stood for its loss to be news: one that is lost sooner
+// counts as a failed attempt, so that a hub that takes spokes in and throws them out again (two
+// spokes with one identity, say) is not asked in a tight loop.
+const steady = 10 * time.Second
+
 // greProtocol is GRE's IP protocol number.
 const greProtocol = 47
 
@@ -28,6 +33,7 @@ type session struct {
 	started time.Time
 	path    ikev2.Path
 	why     string // why this end closes it
+	asked   bool   // the operator closed it
 
 	up     bool
 	remote ikev2.Identity
@@ -72,13 +78,13 @@ func (s *session) react(conn *endpoint.Conn, e ikev2.Event) {
 	case ikev2.ChildGone:
 		s.childGone(e)
 	case ikev2.Moved:
-		s.path = e.Path
+		s.moveTo(e.Path)
 		s.change("follow the hub's new address", func(spec *dataplane.Interface) { spec.Path = vtemplate.Path(e.Path) })
 	case ikev2.ConfigSet:
+		s.client.mu.Lock()
 		s.pushed.Routes = authz.FromRouteSet(e.Attributes)
+		s.client.mu.Unlock()
 		s.installRoutes()
-	case ikev2.IKERekeyed:
-		s.client.totals.rekeyedIKE.Add(1)
 	case ikev2.Closed:
 		s.ended(e)
 	}
@@ -88,7 +94,7 @@ func (s *session) install(q ikev2.Install) error {
 	if s.why != "" {
 		return fmt.Errorf("the session is being closed: %s", s.why)
 	}
-	s.path = q.Path
+	s.moveTo(q.Path)
 	next := s.spec
 	if next.Name == "" {
 		next = vtemplate.BuildTunnel(s.client.cfg.Client.Tunnel, s.client.cfg.Node)
@@ -101,6 +107,13 @@ func (s *session) install(q ikev2.Install) error {
 		next.Outbound = q.Child.SPIIn
 	}
 	return s.apply(next)
+}
+
+// moveTo notes the path, which show reads.
+func (s *session) moveTo(p ikev2.Path) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.path = p
 }
 
 func (s *session) apply(next dataplane.Interface) error {
@@ -125,7 +138,6 @@ func (s *session) change(what string, f func(*dataplane.Interface)) {
 }
 
 func (s *session) childGone(e ikev2.ChildGone) {
-	s.client.totals.rekeyedChild.Add(1)
 	s.change("remove child sa", func(spec *dataplane.Interface) {
 		spec.Children = slices.DeleteFunc(slices.Clone(spec.Children), func(c dataplane.Child) bool { return c.SPIIn == e.SPIIn })
 		if spec.Outbound == e.SPIIn {
@@ -149,6 +161,9 @@ func (s *session) established(e ikev2.Established) {
 	c.mu.Unlock()
 	if c.cfg.Client.Tunnel.Negotiated {
 		if len(s.pushed.Addresses) == 0 {
+			c.mu.Lock()
+			s.up = false // it never was of use: the next attempt waits its turn
+			c.mu.Unlock()
 			s.close("the hub gave no address, and the tunnel wants one (address: negotiated): give its policy a pool or the tunnel an address")
 			return
 		}
@@ -214,9 +229,6 @@ func (s *session) teardown() {
 		return
 	}
 	name := s.spec.Name
-	if counters, ok := c.cfg.Plane.Counters(name); ok {
-		c.totals.traffic(counters)
-	}
 	if err := c.cfg.Plane.Remove(name); err != nil {
 		c.cfg.Log.Error("remove tunnel", "client", c.cfg.Client.Name, "interface", name, "err", err)
 	}
@@ -237,19 +249,22 @@ func (s *session) ended(e ikev2.Closed) {
 	if s.why != "" {
 		detail = s.why
 	}
+	lasted := time.Since(s.since)
 	if s.up {
 		c.totals.up.Store(0)
 		c.totals.endedWith(e.Reason)
 		c.cfg.Log.Info("session down", "client", c.cfg.Client.Name, "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)
+	} else {
+		c.totals.failedWith(e.Reason)
+	}
+	switch {
+	case s.asked:
+		c.attempt() // does nothing unless a tunnel is wanted again
+	case s.up && lasted >= steady:
 		c.lost(detail)
-		return
+	default:
+		c.failed(fmt.Sprintf("%s: %s", e.Reason, detail))
 	}
-	if s.why != "" && c.wanted {
-		c.attempt() // cleared while it was connecting
-		return
-	}
-	c.totals.failedWith(e.Reason)
-	c.failed(fmt.Sprintf("%s: %s", e.Reason, detail))
 }
 
 func (s *session) name() string { return fmt.Sprintf("%s-%d", s.client.cfg.Client.Name, s.id) }

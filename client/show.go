@@ -16,16 +16,13 @@ import (
 
 // totals are the client's counters.
 type totals struct {
-	up           atomic.Uint64 // 0 or 1
-	setups       atomic.Uint64
-	failed       atomic.Uint64
-	rekeyedIKE   atomic.Uint64
-	rekeyedChild atomic.Uint64
+	up     atomic.Uint64 // 0 or 1
+	setups atomic.Uint64
+	failed atomic.Uint64
 
 	mu       sync.Mutex
 	failures map[string]uint64
 	ended    map[string]uint64
-	past     dataplane.Counters
 }
 
 func (t *totals) init() { t.failures, t.ended = map[string]uint64{}, map[string]uint64{} }
@@ -42,15 +39,6 @@ func (t *totals) endedWith(r ikev2.CloseReason) {
 	t.ended[string(r)]++
 }
 
-func (t *totals) traffic(c dataplane.Counters) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.past.InBytes += c.InBytes
-	t.past.OutBytes += c.OutBytes
-	t.past.InPackets += c.InPackets
-	t.past.OutPackets += c.OutPackets
-}
-
 // Name is the profile's name.
 func (c *Client) Name() string { return c.cfg.Client.Name }
 
@@ -59,8 +47,6 @@ func (c *Client) AddTo(v *view.Stats) {
 	t := &c.totals
 	v.SessionsUp["client"] += t.up.Load()
 	v.SetupsTotal["client"] += t.setups.Load()
-	v.Rekeys["ike"] += t.rekeyedIKE.Load()
-	v.Rekeys["child"] += t.rekeyedChild.Load()
 	t.mu.Lock()
 	for reason, n := range t.failures {
 		v.FailuresTotal[reason] += n
@@ -68,10 +54,6 @@ func (c *Client) AddTo(v *view.Stats) {
 	for reason, n := range t.ended {
 		v.EndedTotal[reason] += n
 	}
-	v.InBytes += t.past.InBytes
-	v.OutBytes += t.past.OutBytes
-	v.InPackets += t.past.InPackets
-	v.OutPackets += t.past.OutPackets
 	t.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()

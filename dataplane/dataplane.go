@@ -20,6 +20,9 @@ type Plane interface {
 	Remove(name string) error
 	// Counters reads one interface and its SAs; ok is false when it does not exist.
 	Counters(name string) (c Counters, ok bool)
+	// Totals are what all interfaces carried since the plane was made, those that are gone included.
+	// It costs the same with one interface and with ten thousand.
+	Totals() Totals
 	// Events tells of expiries and of interfaces that vanished. It is closed by Close. When nobody
 	// reads, events are dropped and counted.
 	Events() <-chan Event
@@ -101,6 +104,9 @@ type Counters struct {
 	LastIn, LastOut      time.Time // zero: never
 	Children             []ChildCounters
 }
+
+// Totals count inner packets and octets of a whole plane.
+type Totals struct{ InPackets, InBytes, OutPackets, OutBytes uint64 }
 
 // ChildCounters count one SA pair.
 type ChildCounters struct {

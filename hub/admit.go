@@ -2,7 +2,6 @@ package hub
 
 import (
 	"fmt"
-	"time"
 
 	"flexvpn/endpoint"
 	"flexvpn/ikev2"
@@ -18,7 +17,7 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) ikev2.AuthenticateAn
 	h.lastID++
 	id := h.lastID
 	h.mu.Unlock()
-	s := &session{hub: h, id: id, conn: c, remote: q.Remote, path: q.Path, started: time.Now()}
+	s := &session{hub: h, id: id, conn: c, peer: q.Path.Remote.String(), remote: q.Remote, path: q.Path}
 	c.Data = s
 	if full {
 		return refuse(q.ID, fmt.Sprintf("the limit of %d sessions is reached: raise ikev2.max-sessions or add a hub", h.cfg.MaxSessions))

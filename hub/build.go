@@ -111,7 +111,6 @@ func (s *session) childGone(e ikev2.ChildGone) {
 	err := s.apply(next)
 	left := len(next.Children)
 	s.mu.Unlock()
-	s.hub.stats.rekeyedChild.Add(1)
 	if err != nil {
 		s.log().Warn("remove child sa", "spi", spiText(e.SPIIn), "err", err)
 	}

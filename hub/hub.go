@@ -60,12 +60,12 @@ type session struct {
 	hub   *Hub
 	id    uint64
 	conn  *endpoint.Conn
+	peer  string // where it came from first, for the log
 	queue queue
 
 	// Set on the shard's goroutine before the first job, constant afterwards.
 	profile *profile.Profile
 	remote  ikev2.Identity
-	started time.Time
 
 	mu       sync.Mutex
 	state    state
@@ -165,8 +165,7 @@ func (s *session) react(e ikev2.Event) {
 	case ikev2.Moved:
 		s.moved(e)
 	case ikev2.IKERekeyed:
-		s.hub.stats.rekeyedIKE.Add(1)
-		s.log().Info("ike sa rekeyed")
+		s.log().Info("ike sa rekeyed", "suite", e.Suite.String())
 	case ikev2.Closed:
 		s.ended(e)
 	}
@@ -174,5 +173,5 @@ func (s *session) react(e ikev2.Event) {
 
 // log is the session's logger: identity, address and session id stand in every line.
 func (s *session) log() *slog.Logger {
-	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", profile.IdentityText(s.remote), "peer", s.path.Remote.String())
+	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", profile.IdentityText(s.remote), "peer", s.peer)
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"flexvpn/dataplane"
 	"flexvpn/ikev2"
 	"flexvpn/ops/view"
 )
@@ -15,16 +14,13 @@ var handshakeBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 
 
 // stats are the hub's totals. Reading them costs the same with one session and with ten thousand.
 type stats struct {
-	sessionsUp   atomic.Int64
-	setups       atomic.Uint64
-	rekeyedIKE   atomic.Uint64
-	rekeyedChild atomic.Uint64
+	sessionsUp atomic.Int64
+	setups     atomic.Uint64
 
 	mu        sync.Mutex
 	failures  map[string]uint64
 	ended     map[string]uint64
 	handshake view.Histogram
-	past      dataplane.Counters // of sessions that ended
 }
 
 func (s *stats) init() {
@@ -59,22 +55,11 @@ func (s *stats) failedWith(r ikev2.CloseReason) {
 	s.failures[string(r)]++
 }
 
-func (s *stats) traffic(c dataplane.Counters) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.past.InBytes += c.InBytes
-	s.past.OutBytes += c.OutBytes
-	s.past.InPackets += c.InPackets
-	s.past.OutPackets += c.OutPackets
-}
-
 // AddTo adds the hub's part to v.
 func (h *Hub) AddTo(v *view.Stats) {
 	s := &h.stats
 	v.SessionsUp["hub"] = uint64(max(0, s.sessionsUp.Load()))
 	v.SetupsTotal["hub"] = s.setups.Load()
-	v.Rekeys["ike"] += s.rekeyedIKE.Load()
-	v.Rekeys["child"] += s.rekeyedChild.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for reason, n := range s.failures {
@@ -85,8 +70,4 @@ func (h *Hub) AddTo(v *view.Stats) {
 	}
 	v.Handshake = s.handshake
 	v.Handshake.Buckets = append([]uint64(nil), s.handshake.Buckets...)
-	v.InBytes += s.past.InBytes
-	v.OutBytes += s.past.OutBytes
-	v.InPackets += s.past.InPackets
-	v.OutPackets += s.past.OutPackets
 }

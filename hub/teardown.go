@@ -29,9 +29,6 @@ func (s *session) teardown() {
 	if name != "" {
 		h.cfg.Routes.Remove(s.routeKey("ikev2"))
 		h.cfg.Routes.Remove(s.routeKey("address"))
-		if c, ok := h.cfg.Plane.Counters(name); ok {
-			h.stats.traffic(c)
-		}
 		if err := h.cfg.Plane.Remove(name); err != nil {
 			s.log().Error("remove virtual-access", "interface", name, "err", err)
 		}

@@ -207,10 +207,12 @@ func (n *Node) ClearClient(_ context.Context, name string) error {
 
 // Stats implements ops.Node. Nothing in it walks sessions.
 func (n *Node) Stats() view.Stats {
+	ike, total := n.endpoint.Counters(), n.plane.Totals()
 	v := view.Stats{
+		InBytes: total.InBytes, OutBytes: total.OutBytes, InPackets: total.InPackets, OutPackets: total.OutPackets,
 		SessionsUp: map[string]uint64{}, SetupsTotal: map[string]uint64{}, FailuresTotal: map[string]uint64{},
-		EndedTotal: map[string]uint64{}, Rekeys: map[string]uint64{}, Clients: map[string]string{},
-		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: n.endpoint.Counters(), Drops: n.plane.Drops(), Pools: n.pools.Usage(),
+		EndedTotal: map[string]uint64{}, Rekeys: map[string]uint64{"ike": ike["rekeys_ike"], "child": ike["rekeys_child"]}, Clients: map[string]string{},
+		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), Pools: n.pools.Usage(),
 	}
 	if n.hub != nil {
 		n.hub.AddTo(&v)

@@ -61,6 +61,9 @@ func (p *Plane) Counters(name string) (c dataplane.Counters, ok bool) {
 	return c, ok
 }
 
+// Totals are zero.
+func (p *Plane) Totals() dataplane.Totals { return dataplane.Totals{} }
+
 // Events tells nothing: nothing happens here.
 func (p *Plane) Events() <-chan dataplane.Event { return p.events }
 

@@ -148,6 +148,19 @@ func (f *Fake) Remove(name string) error {
 	return nil
 }
 
+// Totals add up what SetCounters gave to the interfaces that stand.
+func (f *Fake) Totals() (t dataplane.Totals) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.counters {
+		t.InPackets += c.InPackets
+		t.InBytes += c.InBytes
+		t.OutPackets += c.OutPackets
+		t.OutBytes += c.OutBytes
+	}
+	return t
+}
+
 // Counters are those of SetCounters, with a zero row for every child that has none.
 func (f *Fake) Counters(name string) (c dataplane.Counters, ok bool) {
 	f.mu.Lock()

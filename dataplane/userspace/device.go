@@ -154,6 +154,8 @@ func (d *device) received(packets, octets uint64, now time.Time) {
 	d.inBytes += octets
 	d.lastIn = now
 	d.rx.Unlock()
+	d.plane.totals.inPackets.Add(packets)
+	d.plane.totals.inBytes.Add(octets)
 }
 
 func (d *device) counters() dataplane.Counters {

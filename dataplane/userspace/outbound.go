@@ -153,8 +153,7 @@ func (w *worker) segment(d *device, f *forwarding, policy *policy, n int) bool {
 	}
 	finish(body, payload, f.next(version))
 	s.out.seal(packet, seq)
-	d.outBytes += uint64(n)
-	d.outPackets++
+	w.batch.payload += n
 	return true
 }
 
@@ -173,6 +172,7 @@ type batch struct {
 	segment int // length of each; 0: the batch is empty
 	count   int
 	full    bool        // the last one was shorter
+	payload int         // octets of inner packets in it
 	forward *forwarding // what they were made for
 }
 
@@ -205,7 +205,11 @@ func (w *worker) flush(d *device) {
 	} else {
 		d.lastOut = time.Now()
 	}
-	b.buf, b.segment, b.count, b.full = b.buf[:0], 0, 0, false
+	d.outPackets += uint64(b.count)
+	d.outBytes += uint64(b.payload)
+	w.plane.totals.outPackets.Add(uint64(b.count))
+	w.plane.totals.outBytes.Add(uint64(b.payload))
+	b.buf, b.segment, b.count, b.full, b.payload = b.buf[:0], 0, 0, false, 0
 }
 
 // startWorkers starts n workers, GOMAXPROCS when n is 0.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"flexvpn/dataplane"
 	"flexvpn/dataplane/planetest"
 )
 
@@ -97,6 +98,16 @@ func TestLoopCarriesEveryPacket(t *testing.T) {
 	c := l.device.counters()
 	if want := uint64(l.segs); c.InPackets != want || c.OutPackets != want || c.InBytes != want*packetSize {
 		t.Errorf("counted %+v, want %d packets of %d octets each way; drops %v", c, want, packetSize, l.plane.Drops())
+	}
+}
+
+func TestTotalsOutliveAnInterface(t *testing.T) {
+	l := newLoop(t)
+	l.once()
+	l.device.dismantle()
+	want := dataplane.Totals{InPackets: uint64(l.segs), OutPackets: uint64(l.segs), InBytes: uint64(l.segs) * packetSize, OutBytes: uint64(l.segs) * packetSize}
+	if got := l.plane.Totals(); got != want {
+		t.Errorf("totals %+v, want %+v", got, want)
 	}
 }
 

@@ -68,6 +68,7 @@ type Plane struct {
 	wake      int // an eventfd: readable tells workers to end
 	spis      spiTable
 	drops     [dropReasons]atomic.Uint64
+	totals    totals
 	receivers sync.Pool
 	tasks     sync.WaitGroup
 	done      chan struct{} // closed by Close
@@ -293,6 +294,17 @@ func (p *Plane) Counters(name string) (c dataplane.Counters, ok bool) {
 		return c, false
 	}
 	return d.counters(), true
+}
+
+// totals grow once for each row of packets.
+type totals struct{ inPackets, inBytes, outPackets, outBytes atomic.Uint64 }
+
+// Totals are what all interfaces carried.
+func (p *Plane) Totals() dataplane.Totals {
+	t := &p.totals
+	return dataplane.Totals{
+		InPackets: t.inPackets.Load(), InBytes: t.inBytes.Load(), OutPackets: t.outPackets.Load(), OutBytes: t.outBytes.Load(),
+	}
 }
 
 // Events tells of expiries, first packets and vanished interfaces.

@@ -201,7 +201,7 @@ type Stats struct {
 	EndedTotal    map[string]uint64 `json:"ended_total"`    // established sessions by reason
 	HalfOpen      uint64            `json:"half_open"`      // handshakes under way
 	Handshake     Histogram         `json:"handshake_seconds"`
-	InBytes       uint64            `json:"in_bytes"` // of sessions that ended and those that stand, as last read
+	InBytes       uint64            `json:"in_bytes"` // of all sessions, those that ended included
 	OutBytes      uint64            `json:"out_bytes"`
 	InPackets     uint64            `json:"in_packets"`
 	OutPackets    uint64            `json:"out_packets"`
