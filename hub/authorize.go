@@ -7,6 +7,7 @@ import (
 
 	"flexvpn/authz"
 	"flexvpn/authz/pool"
+	"flexvpn/config"
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/wire"
 	"flexvpn/profile"
@@ -29,10 +30,7 @@ func (s *session) authorize(q ikev2.Authorize) {
 
 func (s *session) grantTo(q ikev2.Authorize) (ikev2.AuthorizeAnswer, *ikev2.Refusal) {
 	c := s.profile.Config
-	attrs := authz.Attributes{}
-	if policy := s.hub.cfg.Policies[c.Group.Policy]; c.Group.List == "local" && policy != nil {
-		attrs = authz.FromPolicy(policy)
-	}
+	attrs := authz.Merge(s.hub.local(c.Group), s.hub.local(c.User), false)
 	if refusal := s.lease(&attrs, q); refusal != nil {
 		return ikev2.AuthorizeAnswer{}, refusal
 	}
@@ -48,6 +46,15 @@ func (s *session) grantTo(q ikev2.Authorize) (ikev2.AuthorizeAnswer, *ikev2.Refu
 	s.mu.Unlock()
 	reply := authz.Reply(attrs, q.Config, c.VirtualTemplate.Addresses, s.hub.cfg.Version)
 	return ikev2.AuthorizeAnswer{Config: reply, TSi: decision.TSi, TSr: decision.TSr, Transport: decision.Transport}, nil
+}
+
+// local is what a local authorization policy gives; nothing when a names none.
+func (h *Hub) local(a config.Authorization) authz.Attributes {
+	policy := h.cfg.Policies[a.Policy]
+	if a.List != "local" || policy == nil {
+		return authz.Attributes{}
+	}
+	return authz.FromPolicy(policy)
 }
 
 // lease takes the addresses the peer asked for from the policy's pools. A request without an

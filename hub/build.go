@@ -143,7 +143,11 @@ func (s *session) acceptRoutes(attrs []wire.Attribute) {
 		return
 	}
 	accept := s.granted.attributes.RoutesAccept
-	ok, refused := routing.Accept(accept.V, authz.FromRouteSet(attrs), s.path.Remote.Addr())
+	// A spoke with `set: interface` announces the address it was given, which has its route already.
+	offered := slices.DeleteFunc(authz.FromRouteSet(attrs), func(p netip.Prefix) bool {
+		return p.IsSingleIP() && slices.Contains(assigned(s.granted.attributes), p.Addr())
+	})
+	ok, refused := routing.Accept(accept.V, offered, s.path.Remote.Addr())
 	if len(refused) > 0 {
 		s.log().Warn("routes refused", "prefixes", refused, "hint", "see routes.accept of the authorization policy")
 	}

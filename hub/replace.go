@@ -38,6 +38,7 @@ func (s *session) close(why string) {
 		s.state = closing
 	}
 	s.mu.Unlock()
+	s.log().Info("session closing", "detail", why)
 	s.teardown()
 	s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.Close(now, why) })
 }
