@@ -170,8 +170,7 @@ func (sa *SA) establish(now time.Time, child Child, config []wire.Attribute) {
 	sa.addChild(now, child)
 	sa.hs.wipe()
 	sa.hs = nil
-	sa.cur.keys.PI.Wipe()
-	sa.cur.keys.PR.Wipe()
+	sa.cur.dropSKp()
 	sa.lifeOf(sa.cur)
 	sa.startLiveness(now)
 	sa.startKeepalives(now)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flexvpn/ikev2/suite"
+	"flexvpn/secret"
 )
 
 // A generation is one IKE SA of the protocol: SPIs, keys, message ids and windows. A rekey makes
@@ -108,6 +109,13 @@ func (sa *SA) forget(g *generation) {
 	sa.unlist(g)
 	g.wipe()
 	sa.emit(SPIRemoved{SPI: g.local})
+}
+
+// dropSKp lets go of SK_p, which nothing but IKE_AUTH needs.
+func (g *generation) dropSKp() {
+	g.keys.PI.Wipe()
+	g.keys.PR.Wipe()
+	g.keys.PI, g.keys.PR = secret.Bytes{}, secret.Bytes{}
 }
 
 func (g *generation) wipe() {

@@ -65,6 +65,7 @@ func (sa *SA) rekeyIKERequest(now time.Time, d demand, ps *wire.Payloads) {
 	nr := newNonce()
 	g := &generation{local: sa.c.NewSPI(), remote: binary.BigEndian.Uint64(choice.SPI), suite: s, made: now}
 	g.keys = s.DeriveRekey(d.gen.suite, d.gen.keys.D, shared, ps.Nonce, nr, g.remote, g.local)
+	g.dropSKp()
 	shared.Wipe()
 	choice.SPI = ikeSPIOctets(g.local)
 	sa.respond(d, &wire.SA{Proposals: []wire.Proposal{choice}}, &wire.Nonce{Data: nr}, kr)
@@ -129,6 +130,7 @@ func (sa *SA) nextGeneration(now time.Time, ex *exchange, ps *wire.Payloads) (*g
 	}
 	g := &generation{local: o.ike, remote: binary.BigEndian.Uint64(spi), initiator: true, suite: s, made: now}
 	g.keys = s.DeriveRekey(ex.gen.suite, ex.gen.keys.D, shared, o.nonce, ps.Nonce, g.local, g.remote)
+	g.dropSKp()
 	shared.Wipe()
 	return g, nil
 }
