@@ -45,9 +45,14 @@ type Proc struct {
 	err  error
 }
 
+// apart is the environment variable that keeps the labs of two checkouts on one machine apart: its
+// value is appended to every lab's prefix.
+const apart = "FLEXVPN_LAB"
+
 // New makes an empty lab. prefix begins every namespace's name; namespaces that already carry it
 // are removed, because only a run that crashed can have left them.
 func New(prefix string) (*Lab, error) {
+	prefix += os.Getenv(apart)
 	if os.Geteuid() != 0 {
 		return nil, errors.New("network namespaces need root: run this as root")
 	}
