@@ -70,10 +70,62 @@ type Interface struct {
 	MTU       int // inner, in octets: 576 (1280 with IPv6) to 65535
 	AdjustMSS int // largest TCP MSS let through for IPv4, 20 less for IPv6; 0: untouched
 	Addresses []netip.Prefix
-	Path      Path
-	Children  []Child
+	// VRF is the device of the VRF that the interface is a port of, TransportVRF that of the VRF in
+	// which the outer packets travel ("front door"); empty: the default routing domain.
+	VRF, TransportVRF string
+	// FilterIn and FilterOut name access lists; In is what comes from the peer. Empty: all passes.
+	FilterIn, FilterOut string
+	QoS                 QoS
+	DF                  DF
+	Path                Path
+	Children            []Child
 	// Outbound is the SPIIn of the child that carries outgoing packets; 0: none, they are dropped.
 	Outbound uint32
+}
+
+// QoS bounds what an interface carries.
+type QoS struct {
+	Shape  Rate // towards the peer: what exceeds it waits in a queue
+	Police Rate // from the peer: what exceeds it is dropped
+}
+
+// Rate is a token bucket; the zero value does not limit.
+type Rate struct {
+	Bits  uint64 // a second, IP headers of the inner packets included
+	Burst uint32 // octets that may pass at once; 0: see [Rate.BurstOr]
+}
+
+// BurstOr is the burst, or where none was said what the rate carries in so many milliseconds. That
+// is never less than two packets of mtu octets, without which not even one would ever pass.
+func (r Rate) BurstOr(ms uint64, mtu int) uint32 {
+	if r.Burst != 0 {
+		return r.Burst
+	}
+	octets := min(r.Bits/8/1000*ms, maxBurst)
+	return uint32(max(octets, 2*uint64(mtu)))
+}
+
+// DF is what becomes of the Don't Fragment bit of the outer IPv4 header (IOS: crypto ipsec df-bit).
+type DF uint8
+
+// The ways; the zero value is the default.
+const (
+	DFCopy  DF = iota // as the inner packet has it; set for IPv6 inside
+	DFSet             // always set: nothing is fragmented on the path
+	DFClear           // never set: routers may fragment, no path MTU is learned
+)
+
+// String is the word of the configuration.
+func (d DF) String() string {
+	switch d {
+	case DFCopy:
+		return "copy"
+	case DFSet:
+		return "set"
+	case DFClear:
+		return "clear"
+	}
+	return "unknown"
 }
 
 // Child is one pair of ESP SAs. Algorithms by IANA number (RFC 7296 section 3.3.2).

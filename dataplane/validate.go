@@ -16,6 +16,10 @@ const (
 	minMTU6         = 1280
 	maxMTU          = 65535
 	MaxReplayWindow = 4096 // packets; what the kernel takes too
+	maxBurst        = 1 << 28
+	minRate         = 8000    // bits a second: tc counts in octets, and below this a packet takes seconds
+	maxRate         = 1 << 40 // a terabit a second: what fits nowhere is a slip of the pen
+	maxFilter       = 64      // octets of an access list's name
 	// firstSPI is the first that may be used: RFC 4303 section 2.1 reserves 1 to 255, and 0 is
 	// the marker of IKE messages on the port of ESP in UDP (RFC 3948 section 2.2).
 	firstSPI = 256
@@ -51,7 +55,45 @@ func (i *Interface) validate() error {
 	if i.AdjustMSS < 0 || i.AdjustMSS > maxMTU {
 		return fmt.Errorf("adjust-mss %d: must be 0 to %d", i.AdjustMSS, maxMTU)
 	}
+	if err := i.validateTemplate(); err != nil {
+		return err
+	}
 	return i.validateChildren()
+}
+
+// validateTemplate checks what a template says beyond addresses and sizes.
+func (i *Interface) validateTemplate() error {
+	if len(i.VRF) > maxName || len(i.TransportVRF) > maxName {
+		return fmt.Errorf("VRF names %q and %q: must have at most %d characters", i.VRF, i.TransportVRF, maxName)
+	}
+	if i.VRF == i.Name && i.VRF != "" {
+		return errors.New("it cannot be a port of itself")
+	}
+	if len(i.FilterIn) > maxFilter || len(i.FilterOut) > maxFilter {
+		return fmt.Errorf("a filter's name must have at most %d characters", maxFilter)
+	}
+	if i.DF > DFClear {
+		return fmt.Errorf("df %d: must be copy, set or clear", i.DF)
+	}
+	if err := i.QoS.Shape.validate(); err != nil {
+		return fmt.Errorf("shape: %w", err)
+	}
+	if err := i.QoS.Police.validate(); err != nil {
+		return fmt.Errorf("police: %w", err)
+	}
+	return nil
+}
+
+func (r Rate) validate() error {
+	switch {
+	case r.Bits == 0 && r.Burst != 0:
+		return errors.New("a burst without a rate")
+	case r.Bits != 0 && (r.Bits < minRate || r.Bits > maxRate):
+		return fmt.Errorf("rate %d: must be %d to %d bits a second", r.Bits, minRate, uint64(maxRate))
+	case r.Burst > maxBurst:
+		return fmt.Errorf("burst %d: must be at most %d octets", r.Burst, maxBurst)
+	}
+	return nil
 }
 
 func (i *Interface) validateChildren() error {

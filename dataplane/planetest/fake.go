@@ -46,6 +46,7 @@ func (f *Fake) String() string {
 		for _, a := range sorted(spec.Addresses) {
 			fmt.Fprintf(&b, "  address %s\n", a)
 		}
+		writeTemplate(&b, &spec)
 		fmt.Fprintf(&b, "  path %s - %s encap %v\n", spec.Path.Local, spec.Path.Remote, spec.Path.Encap)
 		children := slices.Clone(spec.Children)
 		slices.SortFunc(children, func(x, y dataplane.Child) int { return int(int64(x.SPIIn) - int64(y.SPIIn)) })
@@ -54,6 +55,26 @@ func (f *Fake) String() string {
 		}
 	}
 	return b.String()
+}
+
+// writeTemplate prints what a template may say and most do not.
+func writeTemplate(b *strings.Builder, spec *dataplane.Interface) {
+	for _, f := range []struct {
+		set  bool
+		text string
+	}{
+		{spec.VRF != "", "vrf " + spec.VRF},
+		{spec.TransportVRF != "", "transport vrf " + spec.TransportVRF},
+		{spec.FilterIn != "", "filter in " + spec.FilterIn},
+		{spec.FilterOut != "", "filter out " + spec.FilterOut},
+		{spec.QoS.Shape.Bits != 0, fmt.Sprintf("shape %d bit/s burst %d", spec.QoS.Shape.Bits, spec.QoS.Shape.Burst)},
+		{spec.QoS.Police.Bits != 0, fmt.Sprintf("police %d bit/s burst %d", spec.QoS.Police.Bits, spec.QoS.Police.Burst)},
+		{spec.DF != dataplane.DFCopy, "df " + spec.DF.String()},
+	} {
+		if f.set {
+			fmt.Fprintf(b, "  %s\n", f.text)
+		}
+	}
 }
 
 func writeChild(b *strings.Builder, c *dataplane.Child, outbound uint32) {

@@ -23,6 +23,8 @@ func TestFakePrintsItsState(t *testing.T) {
 	f := planetest.NewFake()
 	b := planetest.NewInterface("va2", planetest.NewChild(0x2002, planetest.Algorithms[5]), planetest.NewChild(0x2001, planetest.Algorithms[2]))
 	b.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.1.1/32")}
+	b.VRF, b.TransportVRF, b.FilterIn, b.FilterOut, b.DF = "red", "front", "from-spokes", "to-spokes", dataplane.DFClear
+	b.QoS = dataplane.QoS{Shape: dataplane.Rate{Bits: 10e6, Burst: 15000}, Police: dataplane.Rate{Bits: 2e6}}
 	b.Children[0].ESN = true
 	b.Children[0].Remote = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("10.8.0.0/16")}
 	for _, spec := range []dataplane.Interface{b, planetest.NewInterface("va1")} {
@@ -34,6 +36,13 @@ func TestFakePrintsItsState(t *testing.T) {
   path 192.0.2.1:4500 - 198.51.100.7:4500 encap true
 interface va2 "test va2" mode ipsec mtu 1400 mss 0
   address 10.1.1.1/32
+  vrf red
+  transport vrf front
+  filter in from-spokes
+  filter out to-spokes
+  shape 10000000 bit/s burst 15000
+  police 2000000 bit/s burst 0
+  df clear
   path 192.0.2.1:4500 - 198.51.100.7:4500 encap true
   child in 00002001 out 10002001 encr 20/256 integ 0 outbound
     local [] remote []

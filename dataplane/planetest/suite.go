@@ -193,6 +193,10 @@ func testRefuses(t *testing.T, b *bench) {
 		"transport-mode SAs in mode ipsec": func(i *dataplane.Interface) { i.Children[0].Transport = true },
 		"a replay window over the limit":   func(i *dataplane.Interface) { i.Children[0].ReplayWindow = 4097 },
 		"children without a path":          func(i *dataplane.Interface) { i.Path = dataplane.Path{} },
+		"a VRF of its own name":            func(i *dataplane.Interface) { i.VRF = i.Name },
+		"a shaper slower than one packet":  func(i *dataplane.Interface) { i.QoS.Shape.Bits = 7999 },
+		"a burst without a rate":           func(i *dataplane.Interface) { i.QoS.Police.Burst = 3000 },
+		"no way of treating DF":            func(i *dataplane.Interface) { i.DF = 3 },
 	}
 	for what, change := range bad {
 		for _, name := range []string{"fvt0", "fvt1"} {
