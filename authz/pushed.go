@@ -64,6 +64,13 @@ type Pushed struct {
 	Ignored int
 }
 
+// Clone is a copy that shares no memory with p.
+func (p Pushed) Clone() Pushed {
+	p.Addresses, p.DNS, p.WINS = slices.Clone(p.Addresses), slices.Clone(p.DNS), slices.Clone(p.WINS)
+	p.SplitDNS, p.BackupGateways, p.Routes = slices.Clone(p.SplitDNS), slices.Clone(p.BackupGateways), slices.Clone(p.Routes)
+	return p
+}
+
 // FromReply reads a CFG_REPLY. Values that make no sense are counted and left out: a hub that sends
 // one bad name server still connects.
 func FromReply(attrs []wire.Attribute) Pushed {

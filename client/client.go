@@ -60,6 +60,8 @@ type Config struct {
 	IKEPort  uint16 // of the peers
 	// LocalTo is the address this host would use towards a peer.
 	LocalTo func(netip.Addr) (netip.Addr, error)
+	// Inside are told of the tunnel, in this order.
+	Inside []Inside
 }
 
 // A Client runs one profile. It implements endpoint.Handler: the engine's questions and events are

@@ -34,6 +34,7 @@ type session struct {
 	path    ikev2.Path
 	why     string // why this end closes it
 	asked   bool   // the operator closed it
+	told    bool   // the inside services know of it
 
 	up     bool
 	remote ikev2.Identity
@@ -80,11 +81,13 @@ func (s *session) react(conn *endpoint.Conn, e ikev2.Event) {
 	case ikev2.Moved:
 		s.moveTo(e.Path)
 		s.change("follow the hub's new address", func(spec *dataplane.Interface) { spec.Path = vtemplate.Path(e.Path) })
+		s.tellInside()
 	case ikev2.ConfigSet:
 		s.client.mu.Lock()
 		s.pushed.Routes = authz.FromRouteSet(e.Attributes)
 		s.client.mu.Unlock()
 		s.installRoutes()
+		s.tellInside()
 	case ikev2.Closed:
 		s.ended(e)
 	}
@@ -177,6 +180,7 @@ func (s *session) established(e ikev2.Established) {
 	c.set(func(st *status) { st.state, st.lastErr = active, "" })
 	c.cfg.Log.Info("session up", "client", c.cfg.Client.Name, "identity", profile.IdentityText(e.Remote), "peer", e.Path.Remote.String(),
 		"session", s.name(), "interface", s.spec.Name, "addresses", s.pushed.Addresses, "took", e.Took.Round(time.Microsecond))
+	s.tellInside()
 }
 
 func (s *session) installRoutes() {
@@ -223,6 +227,7 @@ func (s *session) close(why string) {
 // teardown gives back what the session made, in reverse order. It may be called twice.
 func (s *session) teardown() {
 	c := s.client
+	s.untellInside()
 	c.cfg.Routes.Remove(s.name() + "/ikev2")
 	c.cfg.Routes.Remove(s.name() + "/transport")
 	if s.spec.Name == "" {

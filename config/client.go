@@ -13,6 +13,7 @@ type rawClient struct {
 	connect rawConnect
 	profile given[string]
 	tunnel  given[string]
+	inside  []given[string]
 }
 
 func (c *rawClient) keys() []key {
@@ -24,7 +25,7 @@ func (c *rawClient) keys() []key {
 		{name: "reactivate", part: later("a client stays on the peer it reached"), doc: "Return to a better peer."},
 		{name: "sources", part: later("the source is what the routing table chooses"), doc: "Interfaces to connect from."},
 		{name: "backup-group", part: later("clients do not know of each other"), doc: "Clients that never use one peer at once."},
-		{name: "inside", part: later("there is no NAT or DNS for inside interfaces"), doc: "Interfaces of the hosts behind the spoke."},
+		insideKey(&c.inside),
 	}
 }
 
@@ -69,7 +70,7 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 	owner := map[string]string{}
 	for i := range raw {
 		c, in := &raw[i].v, "client "+raw[i].name
-		made := &Client{Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in)}
+		made := &Client{Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in), Inside: r.inside(c.inside, c.tunnel.v, in)}
 		if c.profile.ok {
 			made.Profile = findProfile(cfg.IKEv2.Profiles, c.profile.v)
 			if made.Profile == nil {

@@ -241,6 +241,7 @@ type Client struct {
 	Connect string // auto (default) | manual
 	Profile *Profile
 	Tunnel  *Tunnel
+	Inside  []string // interfaces of the hosts behind; empty: all but the tunnel and its source
 }
 
 // Peer is a hub a client may connect to. Exactly one of Address and FQDN is set.

@@ -57,6 +57,7 @@ type end struct {
 	fib   *routing.Memory
 	log   *lines
 	refer *refusing
+	told  *told // what inside services were told
 }
 
 // lines keeps what was logged.
@@ -119,7 +120,7 @@ func (w *world) end(addr, text string, known names) *end {
 	}
 	at := netip.MustParseAddr(addr)
 	fib := routing.MemoryFIB()
-	e := &end{w: w, fake: planetest.NewFake(), fib: fib, log: &lines{}}
+	e := &end{w: w, fake: planetest.NewFake(), fib: fib, log: &lines{}, told: &told{}}
 	e.refer = &refusing{Plane: e.fake}
 	n := &Node{opt: Options{Role: "hub", Version: "test"}, cfg: cfg, plane: e.refer, started: time.Now()}
 	n.log = slog.New(slog.NewTextHandler(e.log, nil))
@@ -159,6 +160,7 @@ func (w *world) end(addr, text string, known names) *end {
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Log: n.log,
 			Node: cfg.Node, IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
+			Inside: []client.Inside{e.told},
 		}))
 	}
 	return e
