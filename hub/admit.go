@@ -10,8 +10,9 @@ import (
 )
 
 // admit picks the profile and the key for a peer that claims an identity. Nothing is proven yet:
-// no address, interface or index entry is spent on it. It runs on the shard and does not block.
-func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) ikev2.AuthenticateAnswer {
+// no address, interface or index entry is spent on it. It runs on the shard and does not block; the
+// answer leaves now, or later from the session's queue when somebody else has to be asked first.
+func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 	h.mu.Lock()
 	full := h.cfg.MaxSessions > 0 && len(h.sessions) >= h.cfg.MaxSessions || h.stopping
 	h.lastID++
@@ -20,20 +21,28 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) ikev2.AuthenticateAn
 	s := &session{hub: h, id: id, conn: c, peer: q.Path.Remote.String(), remote: q.Remote, path: q.Path}
 	c.Data = s
 	if full {
-		return refuse(q.ID, fmt.Sprintf("the limit of %d sessions is reached: raise ikev2.max-sessions or add a hub", h.cfg.MaxSessions))
+		s.refuse(q.ID, fmt.Sprintf("the limit of %d sessions is reached: raise ikev2.max-sessions or add a hub", h.cfg.MaxSessions))
+		return
 	}
-	p := h.cfg.Profiles.Match(q.Remote, q.Wanted)
-	if p == nil {
-		return refuse(q.ID, fmt.Sprintf("no profile matches the identity %s: add it to a profile's match", profile.IdentityText(q.Remote)))
+	s.profile = h.cfg.Profiles.Match(q.Remote, q.Wanted)
+	if s.profile == nil {
+		s.refuse(q.ID, fmt.Sprintf("no profile matches the identity %s: add it to a profile's match", profile.IdentityText(q.Remote)))
+		return
 	}
-	pol, err := p.Policy(q.Remote, q.Path.Remote.Addr(), q.Path.Local.Addr())
-	if err != nil {
-		return refuse(q.ID, fmt.Sprintf("profile %s: %v", p.Config.Name, err))
-	}
-	s.profile = p
-	return ikev2.AuthenticateAnswer{ID: q.ID, Policy: pol}
+	s.credentials(q)
 }
 
-func refuse(id ikev2.QuestionID, reason string) ikev2.AuthenticateAnswer {
-	return ikev2.AuthenticateAnswer{ID: id, Refusal: &ikev2.Refusal{Notify: wire.AuthenticationFailed, Reason: reason}}
+// credentials answers with the policy that has the keys for the peer.
+func (s *session) credentials(q ikev2.Authenticate) {
+	pol, err := s.profile.Policy(q.Remote, q.Path.Remote.Addr(), q.Path.Local.Addr())
+	if err != nil {
+		s.refuse(q.ID, fmt.Sprintf("profile %s: %v", s.profile.Config.Name, err))
+		return
+	}
+	s.conn.Answer(ikev2.AuthenticateAnswer{ID: q.ID, Policy: pol})
+}
+
+// refuse answers Authenticate with no. The peer learns only that; the reason is for people.
+func (s *session) refuse(id ikev2.QuestionID, reason string) {
+	s.conn.Answer(ikev2.AuthenticateAnswer{ID: id, Refusal: &ikev2.Refusal{Notify: wire.AuthenticationFailed, Reason: reason}})
 }

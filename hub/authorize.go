@@ -16,21 +16,46 @@ import (
 
 type attributes = authz.Attributes
 
-// authorize decides what a proven peer gets: attributes, addresses, mode and selectors.
+// authorize decides what a proven peer gets: attributes, addresses, mode and selectors. Its steps
+// are jobs of the session; between them no worker waits, however long others take to answer.
 func (s *session) authorize(q ikev2.Authorize) {
 	s.claim(func() {
-		answer, refusal := s.grantTo(q)
-		if refusal != nil {
-			answer = ikev2.AuthorizeAnswer{Refusal: refusal}
-		}
-		answer.ID = q.ID
-		s.conn.Answer(answer)
+		s.resolve(func(attrs attributes, refusal *ikev2.Refusal) {
+			var answer ikev2.AuthorizeAnswer
+			if refusal == nil {
+				answer, refusal = s.grantTo(q, attrs)
+			}
+			if refusal != nil {
+				answer = ikev2.AuthorizeAnswer{Refusal: refusal}
+			}
+			answer.ID = q.ID
+			s.conn.Answer(answer)
+		})
 	})
 }
 
-func (s *session) grantTo(q ikev2.Authorize) (ikev2.AuthorizeAnswer, *ikev2.Refusal) {
+// resolve finds what the session's policies give it and calls next in a job of the session: at
+// once, or when those who had to be asked have answered.
+func (s *session) resolve(next func(attributes, *ikev2.Refusal)) {
 	c := s.profile.Config
-	attrs := authz.Merge(s.hub.local(c.Group), s.hub.local(c.User), false)
+	next(authz.Merge(s.hub.local(c.Group), s.hub.local(c.User), false), nil)
+}
+
+// later brings f from wherever it is called into the session's queue, unless the session has ended
+// meanwhile: what arrives then is for nobody.
+func (s *session) later(f func()) {
+	s.hub.jobs.push(&s.queue, func() {
+		s.mu.Lock()
+		over := s.state == closing || s.state == gone
+		s.mu.Unlock()
+		if !over {
+			f()
+		}
+	})
+}
+
+func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeAnswer, *ikev2.Refusal) {
+	c := s.profile.Config
 	if refusal := s.lease(&attrs, q); refusal != nil {
 		return ikev2.AuthorizeAnswer{}, refusal
 	}

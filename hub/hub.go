@@ -115,7 +115,7 @@ func New(cfg Config) *Hub {
 // Ask implements endpoint.Handler.
 func (h *Hub) Ask(c *endpoint.Conn, q ikev2.Question) {
 	if a, ok := q.(ikev2.Authenticate); ok {
-		c.Answer(h.admit(c, a))
+		h.admit(c, a)
 		return
 	}
 	s, ok := c.Data.(*session)

@@ -25,7 +25,7 @@ func (s *session) claim(next func()) {
 	}
 	h.jobs.push(&old.queue, func() {
 		old.close("replaced by a newer session of the same identity")
-		h.jobs.push(&s.queue, next)
+		s.later(next)
 	})
 }
 
