@@ -62,6 +62,7 @@ type FIB interface {
 // An Announcement is the complete set of prefixes that one session has from one source.
 type Announcement struct {
 	Interface string
+	VRF       string // the device of the VRF that Interface is in; empty: the main table
 	Source    string
 	Identity  string // of the peer, for show
 	Prefixes  []netip.Prefix
@@ -117,6 +118,9 @@ func New(fib FIB) *Table {
 func (t *Table) Set(key string, a Announcement) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if a.VRF != "" {
+		return fmt.Errorf("routes of %s: VRF %s: routes in VRFs are not supported yet", key, a.VRF)
+	}
 	metric := int(a.Distance)
 	if metric == 0 {
 		metric = defaultMetric
