@@ -20,7 +20,7 @@ demo: demo-deps build
 	./bin/flexvpn demo
 
 test: test-deps build lint
-	go test -timeout 20m ./...
+	go test -timeout 25m -parallel 4 ./...
 
 lint:
 	@out=$$(go tool gofumpt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ const (
 
 func newPair(t *testing.T, hub, v6 bool, cert string) *pair {
 	t.Helper()
-	name := fmt.Sprintf("%s%s%s", map[bool]string{true: "h", false: "s"}[hub], map[bool]string{true: "6", false: "4"}[v6], cert)
-	l := newLab(t, name+strings.ReplaceAll(t.Name(), "/", "")[max(0, len(strings.ReplaceAll(t.Name(), "/", ""))-3):])
+	// Pairs run side by side: each test's name makes its lab's.
+	l := newLab(t, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(t.Name()))))
 	p := &pair{t: t, hub: hub, v6: v6, cert: cert, oursSecret: "a test secret, not for use", theirSecret: "a test secret, not for use"}
 	p.oursNode, p.theirNode = node(t, l, "ours"), node(t, l, "swan")
 	must(t, l.Link(p.oursNode, "eth0", p.theirNode, "eth0"),
@@ -235,7 +236,10 @@ func matrix(t *testing.T, certs []string, f func(t *testing.T, p *pair)) {
 		for _, v6 := range []bool{false, true} {
 			for _, cert := range certs {
 				name := fmt.Sprintf("%s/%s/%s", map[bool]string{true: "hub", false: "client"}[hub], map[bool]string{true: "ipv6", false: "ipv4"}[v6], map[bool]string{true: "psk", false: "cert-" + cert}[cert == ""])
-				t.Run(name, func(t *testing.T) { f(t, newPair(t, hub, v6, cert)) })
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					f(t, newPair(t, hub, v6, cert))
+				})
 			}
 		}
 	}
@@ -252,6 +256,7 @@ func TestCertificateKinds(t *testing.T) {
 	for _, hub := range []bool{true, false} {
 		for _, kind := range []string{"rsa", "ed25519"} {
 			t.Run(fmt.Sprintf("%s/%s", map[bool]string{true: "hub", false: "client"}[hub], kind), func(t *testing.T) {
+				t.Parallel()
 				p := newPair(t, hub, false, kind)
 				p.connect()
 				p.traffic()
@@ -439,6 +444,7 @@ func TestWrongSecret(t *testing.T) {
 func TestUnknownIdentity(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(map[bool]string{true: "hub/ipv6", false: "hub/ipv4"}[v6], func(t *testing.T) {
+			t.Parallel()
 			p := newPair(t, true, v6, "")
 			p.theirID = "stranger.example.org"
 			p.refused("authentication")

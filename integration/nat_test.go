@@ -37,6 +37,7 @@ table ip nat {
 // Two spokes behind one NAT address, whose mappings then change under way: the hub follows each of
 // them after its next authenticated packet, and the tunnels carry on.
 func TestScenarioNAT(t *testing.T) {
+	t.Parallel()
 	s := newStar(t, "nat", "hub", "router")
 	hub := s.hub("hub", "10.1.1.2-10.1.1.9")
 	router := s.nodes["router"]
@@ -111,6 +112,7 @@ func session(t *testing.T, f *flexvpn) view.Session {
 
 // promtool judges what Prometheus would scrape.
 func TestMetricsByPromtool(t *testing.T) {
+	t.Parallel()
 	s := newStar(t, "prom", "hub", "spoke1")
 	s.hub("hub", "10.1.1.2-10.1.1.9")
 	s.spoke("spoke1", "ipsec", firstHub).up()

@@ -96,6 +96,7 @@ func TestReadmeTwoMachines(t *testing.T) {
 		{"certificates", "hub-certificates.yaml", "spoke-certificates.yaml"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			l := newLab(t, "readme"+c.name[:1])
 			a, b := node(t, l, "hub"), node(t, l, "spoke")
 			// The samples' addresses: the hub is 203.0.113.1, as `peers` of the spoke says.

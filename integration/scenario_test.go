@@ -117,6 +117,7 @@ func ours(t *testing.T, n *netlab.Node) (links, routes []string) {
 // Done when 7: a hub that is killed and started again leaves nothing stale, touches nothing of
 // others, and has its spokes back within their dead peer detection.
 func TestScenarioHubKilled(t *testing.T) {
+	t.Parallel()
 	s := newStar(t, "kill", "hub", "spoke1", "spoke2")
 	hub := s.hub("hub", "10.1.1.2-10.1.1.9")
 	spokes := []*flexvpn{s.spoke("spoke1", "ipsec", firstHub), s.spoke("spoke2", "gre", firstHub)}
@@ -178,6 +179,7 @@ func TestScenarioHubKilled(t *testing.T) {
 
 // A hub whose line is cut loses its spoke to the next hub of the list.
 func TestScenarioNextHub(t *testing.T) {
+	t.Parallel()
 	s := newStar(t, "next", "hub1", "hub2", "spoke3")
 	s.hub("hub1", "10.1.1.2-10.1.1.9")
 	hub2 := s.hub("hub2", "10.1.2.2-10.1.2.9")
@@ -201,6 +203,7 @@ func TestScenarioNextHub(t *testing.T) {
 
 // A pool of one address serves one spoke; the other is refused with the reason, and not for ever.
 func TestScenarioFullPool(t *testing.T) {
+	t.Parallel()
 	s := newStar(t, "pool", "hub", "spoke1", "spoke2")
 	hub := s.hub("hub", "10.1.1.2-10.1.1.2")
 	first := s.spoke("spoke1", "ipsec", firstHub)
