@@ -30,6 +30,7 @@ type step uint8
 const (
 	stepAuthenticate   step = iota + 1
 	stepAuthorize           // responder: what does the peer get?
+	stepEAP                 // the next move of an EAP conversation
 	stepFirstResponder      // install, then answer IKE_AUTH
 	stepFirstInitiator      // install, then the SA stands
 	stepRekeyed             // install, then answer CREATE_CHILD_SA
@@ -67,6 +68,11 @@ func (sa *SA) answered(now time.Time, answer Answer) {
 			sa.asking = nil
 			sa.authorized(now, a, answer)
 		}
+	case EAPAnswer:
+		if a.step == stepEAP {
+			sa.asking = nil
+			sa.eapAnswered(now, a, answer)
+		}
 	case InstallAnswer:
 		if a.step >= stepFirstResponder {
 			sa.asking = nil
@@ -101,6 +107,8 @@ func (sa *SA) advanceQuestion(now time.Time) {
 		sa.answered(now, AuthenticateAnswer{ID: id, Refusal: &Refusal{Notify: wire.AuthenticationFailed, Reason: late.Reason}})
 	case stepAuthorize:
 		sa.answered(now, AuthorizeAnswer{ID: id, Refusal: late})
+	case stepEAP:
+		sa.answered(now, EAPAnswer{ID: id, Refusal: &Refusal{Reason: "EAP: " + late.Reason}})
 	default:
 		sa.answered(now, InstallAnswer{ID: id, Err: errNoAnswer})
 	}

@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"time"
 
 	"flexvpn/ikev2/pki"
@@ -14,7 +15,7 @@ import (
 //	                     <--  HDR, SK {IDr, [CERT,] AUTH, [CP,] SAr2, TSi, TSr}
 
 func (sa *SA) sendAuth(now time.Time) {
-	certs, auth, err := sa.prove()
+	proof, err := sa.firstProof()
 	if err != nil {
 		sa.end(Closed{Reason: ReasonAuthentication, Detail: "this end cannot prove its identity: " + err.Error()})
 		return
@@ -22,7 +23,7 @@ func (sa *SA) sendAuth(now time.Time) {
 	p, hs := sa.p, sa.hs
 	hs.spi = sa.newChildSPI()
 	ps := []wire.Payload{idPayload(sa.local, false)}
-	ps = append(ps, certs...)
+	ps = append(ps, proof.certs...)
 	if p.Trust.Kind == AuthCertificate {
 		req := pki.CertReq(p.Trust.RootSubjectKeys)
 		ps = append(ps, &req)
@@ -30,7 +31,9 @@ func (sa *SA) sendAuth(now time.Time) {
 	if p.Expect != (Identity{}) {
 		ps = append(ps, idPayload(p.Expect, true))
 	}
-	ps = append(ps, auth)
+	if proof.auth != nil {
+		ps = append(ps, proof.auth)
+	}
 	if p.Config != nil {
 		ps = append(ps, &wire.CP{Type: wire.CFGRequest, Attributes: sa.withVersion(p.Config)})
 	}
@@ -43,6 +46,25 @@ func (sa *SA) sendAuth(now time.Time) {
 	ps = append(ps, transportNotify(p.Transport)...)
 	ps = append(ps, &wire.Notify{Type: wire.ESPTFCPaddingNotSupported})
 	sa.request(now, task{kind: taskAuth}, sa.cur, wire.IKEAuth, ps...)
+}
+
+// An initiatorProof is what the first IKE_AUTH request proves; one that wants EAP proves nothing yet.
+type initiatorProof struct {
+	certs []wire.Payload
+	auth  *wire.Auth
+}
+
+func (sa *SA) firstProof() (initiatorProof, error) {
+	if sa.p.Credential.Kind != AuthEAP {
+		certs, auth, err := sa.prove()
+		return initiatorProof{certs, auth}, err
+	}
+	if sa.p.Trust.Kind != AuthCertificate { // section 2.16: or a password goes to who knows whom
+		return initiatorProof{}, errors.New("profile " + sa.p.Name + " uses EAP towards a peer that does not prove itself by certificate")
+	}
+	sa.localAuth = AuthEAP
+	sa.hs.eap = &eapState{}
+	return initiatorProof{}, nil
 }
 
 func idPayload(id Identity, responder bool) *wire.ID {
@@ -59,6 +81,10 @@ func transportNotify(transport bool) []wire.Payload {
 // authResponse believes nothing before AUTH is checked.
 func (sa *SA) authResponse(now time.Time, ps *wire.Payloads) {
 	sa.ex = nil
+	if e := sa.hs.eap; e != nil && e.begun {
+		sa.eapResponded(now, ps)
+		return
+	}
 	refusal := errorNotify(ps)
 	if ps.Auth == nil || ps.IDr == nil {
 		if refusal != 0 {
@@ -79,6 +105,16 @@ func (sa *SA) authResponse(now time.Time, ps *wire.Payloads) {
 		sa.distrust(now, "the peer's proof of its identity is wrong: "+err.Error())
 		return
 	}
+	if sa.hs.eap != nil && refusal == 0 {
+		sa.recognise(ps.Vendors)
+		sa.eapBegins(now, ps)
+		return
+	}
+	sa.proven(now, ps, refusal)
+}
+
+// proven takes the response of a responder that is believed.
+func (sa *SA) proven(now time.Time, ps *wire.Payloads, refusal wire.NotifyType) {
 	sa.recognise(ps.Vendors)
 	if refusal != 0 { // the IKE SA stands, the Child SA does not (section 1.2): no use to us
 		sa.beginClose(now, Closed{Reason: reasonOf(refusal), Notify: refusal, Detail: "the peer refused the Child SA with " + refusal.String() + ": compare proposals, selectors and addresses of both ends"})

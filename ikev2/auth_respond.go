@@ -15,19 +15,23 @@ func (sa *SA) authRequest(now time.Time, d demand, ps *wire.Payloads) {
 		sa.refuse(d, wire.InvalidSyntax)
 		return
 	}
+	if sa.hs.eap != nil {
+		sa.eapRequested(now, d, ps)
+		return
+	}
 	sa.recognise(ps.Vendors)
 	sa.remote = identityOf(ps.IDi)
-	switch {
-	case ps.IDi == nil || ps.SA == nil || ps.TSi == nil || ps.TSr == nil:
+	if ps.IDi == nil || ps.SA == nil || ps.TSi == nil || ps.TSr == nil {
 		sa.fail(d, wire.InvalidSyntax, ReasonSyntax, "the peer's IKE_AUTH request lacks an identity, a proposal or selectors")
 		return
-	case ps.Auth == nil: // section 2.16: the peer wants EAP, whose exchange will begin here
-		sa.fail(d, wire.AuthenticationFailed, ReasonAuthentication, "the peer wants EAP, which is not offered here")
-		return
+	}
+	method := wire.AuthMethodNone // section 2.16: without AUTH the peer wants EAP
+	if ps.Auth != nil {
+		method = ps.Auth.Method
 	}
 	sa.hs.asked = ps
 	id := sa.ask(now, asking{step: stepAuthenticate, demand: d})
-	sa.emit(Authenticate{ID: id, Path: sa.path, Remote: sa.remote, Wanted: identityOf(ps.IDr), Method: ps.Auth.Method})
+	sa.emit(Authenticate{ID: id, Path: sa.path, Remote: sa.remote, Wanted: identityOf(ps.IDr), Method: method})
 }
 
 // fail refuses IKE_AUTH before the peer is authenticated; the IKE SA ends with it (section 2.21.2).
@@ -45,12 +49,22 @@ func (sa *SA) authenticated(now time.Time, a *asking, answer AuthenticateAnswer)
 		if r != nil {
 			detail, t = r.Reason, or(r.Notify, t)
 		}
-		_ = sa.verify(now, nil, ps)
+		if ps.Auth != nil {
+			_ = sa.verify(now, nil, ps)
+		}
 		sa.fail(a.demand, t, ReasonAuthentication, detail)
 		return
 	}
 	sa.p = answer.Policy
 	sa.local = sa.p.Local
+	if ps.Auth == nil {
+		if sa.p.Trust.Kind != AuthEAP {
+			sa.fail(a.demand, wire.AuthenticationFailed, ReasonAuthentication, "the peer wants EAP, which profile "+sa.p.Name+" does not offer")
+			return
+		}
+		sa.beginEAP(now, a.demand)
+		return
+	}
 	if err := sa.verify(now, &sa.p.Trust, ps); err != nil {
 		sa.fail(a.demand, wire.AuthenticationFailed, ReasonAuthentication, err.Error())
 		return
@@ -61,7 +75,7 @@ func (sa *SA) authenticated(now time.Time, a *asking, answer AuthenticateAnswer)
 // authorize asks what a proven peer gets.
 func (sa *SA) authorize(now time.Time, d demand, ps *wire.Payloads) {
 	q := Authorize{
-		Path: sa.path, Remote: sa.remote,
+		Path: sa.path, Remote: sa.remote, EAPIdentity: sa.eapIdentity,
 		Transport: ps.Notify(wire.UseTransportMode) != nil, FlexVPN: sa.peer.flexVPN,
 		InitialContact: ps.Notify(wire.InitialContact) != nil,
 		TSi:            ps.TSi.Selectors, TSr: ps.TSr.Selectors,
@@ -124,14 +138,27 @@ func isChildError(t wire.NotifyType) bool {
 // childRefused proves this end, refuses the first Child SA, and deletes the IKE SA, which has no
 // use without it.
 func (sa *SA) childRefused(now time.Time, d demand, t wire.NotifyType, r CloseReason, detail string) {
-	certs, auth, err := sa.prove()
+	ps, err := sa.proof()
 	if err != nil {
 		sa.fail(d, wire.AuthenticationFailed, ReasonAuthentication, "this end cannot prove its identity: "+err.Error())
 		return
 	}
-	ps := append([]wire.Payload{idPayload(sa.local, true)}, certs...)
-	sa.respond(d, append(ps, auth, &wire.Notify{Type: t})...)
+	sa.respond(d, append(ps, &wire.Notify{Type: t})...)
 	sa.beginClose(now, Closed{Reason: r, Notify: t, Detail: detail})
+}
+
+// proof is what stands first in the response that ends IKE_AUTH: identity, certificates and AUTH, or
+// after EAP, in which they went ahead, AUTH alone (section 2.16).
+func (sa *SA) proof() ([]wire.Payload, error) {
+	if sa.hs.eap != nil {
+		return []wire.Payload{sa.proveEAP()}, nil
+	}
+	certs, auth, err := sa.prove()
+	if err != nil {
+		return nil, err
+	}
+	ps := append([]wire.Payload{idPayload(sa.local, true)}, certs...)
+	return append(ps, auth), nil
 }
 
 func (sa *SA) firstResponderInstalled(now time.Time, a *asking, err error) {
@@ -139,13 +166,11 @@ func (sa *SA) firstResponderInstalled(now time.Time, a *asking, err error) {
 		sa.childRefused(now, a.demand, wire.TemporaryFailure, ReasonInstall, "put the Child SA into the data plane: "+err.Error())
 		return
 	}
-	certs, auth, err := sa.prove()
+	ps, err := sa.proof()
 	if err != nil {
 		sa.fail(a.demand, wire.AuthenticationFailed, ReasonAuthentication, "this end cannot prove its identity: "+err.Error())
 		return
 	}
-	ps := append([]wire.Payload{idPayload(sa.local, true)}, certs...)
-	ps = append(ps, auth)
 	ps = append(ps, sa.configReply()...)
 	sa.respond(a.demand, append(ps, a.response...)...)
 	sa.establish(now, a.child, nil)

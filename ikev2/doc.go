@@ -13,7 +13,6 @@
 // One SA object lives over rekeys of its IKE SA: it holds generations, each with its SPIs, keys,
 // message ids and window; [SPIAdded] and [SPIRemoved] tell which SPIs lead to it.
 //
-// The rooms below: wire (bytes), suite (cryptography), pki (certificates); iketest holds the test
-// language. EAP (RFC 7296 section 2.16) is not here yet: a peer that asks for it is refused in
-// auth_respond.go, where its exchange will fork off.
+// The rooms below: wire (bytes), suite (cryptography), pki (certificates), eap (methods, which the
+// engine does not know: its owner does); iketest holds the test language.
 package ikev2

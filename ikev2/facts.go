@@ -16,6 +16,7 @@ type Facts struct {
 	Path                   Path
 	Suite                  suite.IKE
 	LocalAuth, RemoteAuth  AuthKind
+	EAPIdentity            string    // of the initiator, if it authenticated by EAP
 	Made                   time.Time // of the session
 	Keyed                  time.Time // of the current keys
 	RekeyAt                time.Time
@@ -40,7 +41,7 @@ func (sa *SA) Facts() Facts {
 	f := Facts{
 		Initiator: sa.initiator, State: sa.state.String(), SPILocal: sa.firstSPI,
 		Local: sa.local, Remote: sa.remote, Path: sa.path,
-		LocalAuth: sa.localAuth, RemoteAuth: sa.peerAuth, Made: sa.made,
+		LocalAuth: sa.localAuth, RemoteAuth: sa.peerAuth, EAPIdentity: sa.eapIdentity, Made: sa.made,
 		NATLocal: sa.nat.local, NATRemote: sa.nat.remote,
 		Fragmentation: sa.peer.fragmentation, FlexVPN: sa.peer.flexVPN, PeerVersion: sa.peer.version,
 	}

@@ -20,6 +20,8 @@ type handshake struct {
 	hashes            []uint16 // the peer's SIGNATURE_HASH_ALGORITHMS
 	certWanted        bool     // the peer asked for certificates
 
+	eap *eapState // nil: no EAP
+
 	// Initiator.
 	cookie  []byte
 	again   int             // times IKE_SA_INIT was started anew on the peer's demand
@@ -47,6 +49,7 @@ func (hs *handshake) wipe() {
 	if hs == nil {
 		return
 	}
+	hs.eap.wipe()
 	*hs = handshake{}
 }
 

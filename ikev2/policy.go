@@ -13,10 +13,12 @@ import (
 // AuthKind is how an end proves its identity.
 type AuthKind uint8
 
-// The ways to authenticate. EAP has its place here and arrives with its own room.
+// The ways to authenticate. AuthEAP is the initiator's only, towards a responder that proves itself
+// by certificate (RFC 7296 section 2.16).
 const (
 	AuthPSK AuthKind = iota + 1
 	AuthCertificate
+	AuthEAP
 )
 
 // Credential is what this end proves itself with.
@@ -81,6 +83,10 @@ type Policy struct {
 	RetransmitFirst time.Duration
 	RetransmitMax   time.Duration
 	RetransmitTries int
+
+	// EAPLife is how long an EAP conversation may take at a responder, and one answer in it at an
+	// initiator: a person may have to type. 0: two minutes.
+	EAPLife time.Duration
 
 	NATKeepalive time.Duration // 0: 20 s; sent only by the end behind a NAT
 	FragmentSize int           // longest IKE datagram sent in one piece; 0: 1280 octets of IP packet

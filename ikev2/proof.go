@@ -13,8 +13,7 @@ import (
 	"flexvpn/secret"
 )
 
-// The AUTH payload, RFC 7296 section 2.15. EAP (section 2.16) will add a third way here: its MSK
-// takes the place of the pre-shared key.
+// The AUTH payload, RFC 7296 section 2.15; what EAP makes of it stands in eap.go.
 
 // body is the body of an identity's ID payload, as it enters AUTH.
 func (id Identity) body() []byte {
@@ -73,11 +72,11 @@ var (
 // wrong secret.
 func (sa *SA) verify(now time.Time, trust *Trust, ps *wire.Payloads) error {
 	octets := sa.signedOctets(!sa.initiator, sa.remote)
-	method := methodOf(ps.Auth.Method)
 	if trust == nil {
 		_ = sa.checkPSK(randomPSK(), ps.Auth.Data, octets)
 		return errNoIdentity
 	}
+	method := methodOf(ps.Auth.Method)
 	if method != trust.Kind {
 		_ = sa.checkPSK(randomPSK(), ps.Auth.Data, octets)
 		return fmt.Errorf("the peer authenticates with %s, profile %s does not accept that", ps.Auth.Method, sa.p.Name)
@@ -99,8 +98,10 @@ func randomPSK() secret.Bytes {
 	return secret.New(b)
 }
 
+func equalMAC(a, b []byte) bool { return hmac.Equal(a, b) }
+
 func (sa *SA) checkPSK(psk secret.Bytes, got, octets []byte) error {
-	if !hmac.Equal(suite.PSKAuth(sa.cur.suite, psk, octets), got) {
+	if !equalMAC(suite.PSKAuth(sa.cur.suite, psk, octets), got) {
 		return errWrongPSK
 	}
 	return nil

@@ -18,9 +18,9 @@ type Question interface {
 type Authenticate struct {
 	ID     QuestionID
 	Path   Path
-	Remote Identity // claimed
-	Wanted Identity // the IDr the peer asked for; zero: none
-	Method wire.AuthMethod
+	Remote Identity        // claimed
+	Wanted Identity        // the IDr the peer asked for; zero: none
+	Method wire.AuthMethod // AuthMethodNone: the peer wants EAP
 }
 
 // Authorize asks what a proven peer gets. Asked of a responder. Answer: AuthorizeAnswer.
@@ -36,6 +36,7 @@ type Authorize struct {
 	FlexVPN        bool // the peer sent FLEXVPN-SUPPORTED
 	InitialContact bool
 	Version        string // the peer's APPLICATION_VERSION
+	EAPIdentity    string // what EAP proved; empty without EAP
 }
 
 // Install asks for a Child SA to be put into the data plane, inbound and outbound, so that inbound

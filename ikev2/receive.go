@@ -36,9 +36,15 @@ func (sa *SA) expects(h wire.Header) bool {
 		// Also a repeated request, when the SA stands.
 		return sa.initiator == (h.Flags&wire.FlagResponse != 0)
 	case wire.CreateChildSA, wire.Informational:
-		return sa.state == stateReady || sa.state == stateDeleting
+		return sa.state == stateReady || sa.state == stateDeleting || h.Exchange == wire.Informational && sa.inEAP()
 	}
 	return false
+}
+
+// inEAP reports whether a responder has proven itself in an IKE_AUTH that still goes on: its peer may
+// have to say that it does not believe it (RFC 7296 section 2.21.2).
+func (sa *SA) inEAP() bool {
+	return sa.state == stateAuth && !sa.initiator && sa.hs.eap != nil
 }
 
 // inWindow reports whether a message is the one expected next (RFC 7296 section 2.3). The answer

@@ -26,7 +26,8 @@ type SA struct {
 	remote      Identity
 	made        time.Time
 	firstSPI    uint64
-	established bool // Established was said
+	established bool   // Established was said
+	eapIdentity string // what EAP proved: the peer's, or this end's own
 
 	hs       *handshake    // until the SA stands, then nil
 	cur      *generation   // the IKE SA in use; nil before IKE_SA_INIT is answered

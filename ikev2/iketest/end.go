@@ -8,6 +8,7 @@ import (
 
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/suite"
+	"flexvpn/secret"
 )
 
 // An End is one side of a Pair with its outside world.
@@ -31,6 +32,7 @@ type End struct {
 	Closed     *ikev2.Closed
 	// LastIn and LastOut answer Traffic.
 	LastIn, LastOut time.Time
+	MSK             secret.Bytes // what Knock gives this end
 
 	pair   *Pair
 	peer   *End
@@ -45,6 +47,7 @@ type World struct {
 	Authenticate func(ikev2.Authenticate) ikev2.Answer
 	Authorize    func(ikev2.Authorize) ikev2.Answer
 	Install      func(ikev2.Install) ikev2.Answer
+	EAP          func(ikev2.EAP) ikev2.Answer
 	Traffic      func(ikev2.Traffic) ikev2.Answer
 }
 
@@ -228,6 +231,11 @@ func (e *End) answer(q ikev2.Question) ikev2.Answer {
 		}
 		e.Children[q.Child.SPIIn] = q.Child
 		return ikev2.InstallAnswer{ID: q.ID}
+	case ikev2.EAP:
+		if f := e.World.EAP; f != nil {
+			return f(q)
+		}
+		return e.Knock(q)
 	case ikev2.Traffic:
 		if f := e.World.Traffic; f != nil {
 			return f(q)
