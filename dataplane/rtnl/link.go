@@ -41,7 +41,7 @@ func (c *Conn) Links() ([]Link, error) {
 // Link finds a link by its name; ok is false when there is none.
 func (c *Conn) Link(name string) (l Link, ok bool, err error) {
 	found, err := c.h.LinkByName(name)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
+	if isNotFound(err) {
 		return Link{}, false, nil
 	}
 	if err != nil {
@@ -49,6 +49,8 @@ func (c *Conn) Link(name string) (l Link, ok bool, err error) {
 	}
 	return linkOf(found), true, nil
 }
+
+func isNotFound(err error) bool { return errors.As(err, new(netlink.LinkNotFoundError)) }
 
 func linkOf(l netlink.Link) Link {
 	a := l.Attrs()
@@ -89,7 +91,7 @@ func (c *Conn) SetLink(name string, mtu int, alias string, up bool) error {
 // DeleteLink removes a link; an absent one is no error.
 func (c *Conn) DeleteLink(name string) error {
 	l, err := c.h.LinkByName(name)
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
+	if isNotFound(err) {
 		return nil
 	}
 	if err == nil {
