@@ -20,6 +20,7 @@ type room struct {
 var house = map[string]room{
 	"secret":                {},
 	"store":                 {foreign: "go.etcd.io/bbolt"},
+	"radiusdict":            {ours: "secret"},
 	"ops/view":              {},
 	"ikev2/wire":            {},
 	"ikev2/suite":           {ours: "ikev2/wire secret", foreign: "golang.org/x/crypto"},
