@@ -162,6 +162,7 @@ type Profile struct {
 	IPsec           []Proposal    // default IPsec.Proposals; empty: the built-in ones
 	Lifetime        Lifetime      // default IPsec.Lifetime
 	Replace         string        // "identity" (default): a second session of an identity ends the first; "never"
+	EAP             EAP           // where a method is eap
 }
 
 // Certificate is loaded: chain, key and trust anchors.

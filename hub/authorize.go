@@ -10,7 +10,6 @@ import (
 	"flexvpn/config"
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/wire"
-	"flexvpn/profile"
 	"flexvpn/vtemplate"
 )
 
@@ -104,7 +103,7 @@ func (s *session) lease(attrs *authz.Attributes, q ikev2.Authorize) *ikev2.Refus
 }
 
 func (s *session) leaseFrom(name authz.Value[string]) (authz.Value[netip.Addr], error) {
-	addr, err := s.hub.cfg.Pools.Lease(name.V, profile.IdentityText(s.remote), netip.Addr{})
+	addr, err := s.hub.cfg.Pools.Lease(name.V, s.identity(), netip.Addr{})
 	if err != nil {
 		return authz.Value[netip.Addr]{}, err
 	}

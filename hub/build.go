@@ -9,7 +9,6 @@ import (
 	"flexvpn/dataplane"
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/wire"
-	"flexvpn/profile"
 	"flexvpn/routing"
 	"flexvpn/vtemplate"
 )
@@ -50,7 +49,7 @@ func (s *session) clone(q ikev2.Install) error {
 	}
 	spec := vtemplate.Build(s.profile.Config.VirtualTemplate, vtemplate.Clone{
 		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes,
-		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: profile.IdentityText(s.remote), Node: h.cfg.Node,
+		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
 	})
 	spec.Children = []dataplane.Child{s.child(q.Child)}
 	if err := s.apply(spec); err != nil {
@@ -64,7 +63,7 @@ func (s *session) clone(q ikev2.Install) error {
 	for _, a := range assigned(s.granted.attributes) {
 		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
 	}
-	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, Source: "address", Identity: profile.IdentityText(s.remote), Prefixes: hosts}); err != nil {
+	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, Source: "address", Identity: s.identity(), Prefixes: hosts}); err != nil {
 		s.log().Warn("host route", "err", err)
 	}
 	return nil
@@ -152,7 +151,7 @@ func (s *session) acceptRoutes(attrs []wire.Attribute) {
 		s.log().Warn("routes refused", "prefixes", refused, "hint", "see routes.accept of the authorization policy")
 	}
 	err := s.hub.cfg.Routes.Set(s.routeKey("ikev2"), routing.Announcement{
-		Interface: s.spec.Name, Source: "ikev2", Identity: profile.IdentityText(s.remote),
+		Interface: s.spec.Name, Source: "ikev2", Identity: s.identity(),
 		Prefixes: ok, Distance: accept.V.Distance,
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"flexvpn/authz"
 	"flexvpn/authz/pool"
 	"flexvpn/config"
 	"flexvpn/dataplane"
@@ -28,6 +29,7 @@ import (
 type Config struct {
 	Profiles    profile.Set
 	Policies    map[string]*config.AuthorizationPolicy
+	EAP         map[string]authz.EAPAuthenticator // by profile
 	Plane       dataplane.Plane
 	Pools       *pool.Pools
 	Routes      *routing.Table
@@ -46,8 +48,8 @@ type Hub struct {
 	mu         sync.Mutex
 	lastID     uint64
 	sessions   map[uint64]*session
-	byIdentity map[ikev2.Identity]*session // the newest authorized session of each identity
-	byName     map[string]*session         // by virtual-access
+	byIdentity map[sessionKey]*session // the newest authorized session of each identity
+	byName     map[string]*session     // by virtual-access
 	stopping   bool
 	idle       sync.Cond // signalled when a session leaves; used by Stop
 	failed     failedRing
@@ -65,7 +67,9 @@ type session struct {
 
 	// Set on the shard's goroutine before the first job, constant afterwards.
 	profile *profile.Profile
-	remote  ikev2.Identity
+	remote  ikev2.Identity // of IKE; who the session is says identity
+
+	eap eapPart
 
 	mu       sync.Mutex
 	state    state
@@ -104,7 +108,7 @@ func New(cfg Config) *Hub {
 		cfg:        cfg,
 		jobs:       newJobs(4 * runtime.GOMAXPROCS(0)),
 		sessions:   map[uint64]*session{},
-		byIdentity: map[ikev2.Identity]*session{},
+		byIdentity: map[sessionKey]*session{},
 		byName:     map[string]*session{},
 	}
 	h.idle.L = &h.mu
@@ -127,6 +131,8 @@ func (h *Hub) Ask(c *endpoint.Conn, q ikev2.Question) {
 
 func (s *session) answer(q ikev2.Question) {
 	switch q := q.(type) {
+	case ikev2.EAP:
+		s.converse(q)
 	case ikev2.Authorize:
 		s.authorize(q)
 	case ikev2.Install:
@@ -173,5 +179,5 @@ func (s *session) react(e ikev2.Event) {
 
 // log is the session's logger: identity, address and session id stand in every line.
 func (s *session) log() *slog.Logger {
-	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", profile.IdentityText(s.remote), "peer", s.peer)
+	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", s.identity(), "peer", s.peer)
 }

@@ -12,11 +12,11 @@ import (
 func (s *session) claim(next func()) {
 	h := s.hub
 	h.mu.Lock()
-	old := h.byIdentity[s.remote]
+	old := h.byIdentity[s.key()]
 	if s.profile.Config.Replace == "never" {
 		old = nil
 	}
-	h.byIdentity[s.remote] = s
+	h.byIdentity[s.key()] = s
 	h.sessions[s.id] = s
 	h.mu.Unlock()
 	if old == nil || old == s {

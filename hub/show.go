@@ -41,10 +41,13 @@ func (s *session) view() view.Session {
 	defer s.mu.Unlock()
 	v := view.Session{
 		ID: sessionName(s.id), Role: "hub", State: s.state.String(),
-		Identity: profile.IdentityText(s.remote), Profile: s.profile.Config.Name,
+		Identity: s.identity(), Profile: s.profile.Config.Name,
 		Local: s.path.Local.String(), Remote: s.path.Remote.String(), Encap: s.path.Encap,
 		Interface: s.spec.Name, Mode: s.granted.decision.Mode.String(),
 		Addresses: assigned(s.granted.attributes), Since: s.since, Version: s.version,
+	}
+	if name := s.eap.identity.Load(); name != nil {
+		v.EAPMethod, v.EAPName = s.eapMethod(), *name
 	}
 	if c, ok := s.hub.cfg.Plane.Counters(s.spec.Name); ok {
 		v.InBytes, v.OutBytes, v.InPackets, v.OutPackets = c.InBytes, c.OutBytes, c.InPackets, c.OutPackets
@@ -115,7 +118,7 @@ func (h *Hub) Interfaces() []view.Interface {
 		spec := s.spec
 		s.mu.Unlock()
 		if spec.Name != "" {
-			out = append(out, profile.ViewInterface(sessionName(s.id), profile.IdentityText(s.remote), spec, h.cfg.Plane))
+			out = append(out, profile.ViewInterface(sessionName(s.id), s.identity(), spec, h.cfg.Plane))
 		}
 	}
 	return out
@@ -141,7 +144,7 @@ func (h *Hub) find(id string) *session {
 		}
 	}
 	for _, s := range h.sessions {
-		if profile.IdentityText(s.remote) == id && h.byIdentity[s.remote] == s {
+		if s.identity() == id && h.byIdentity[s.key()] == s {
 			return s
 		}
 	}

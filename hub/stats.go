@@ -21,9 +21,11 @@ type stats struct {
 	failures  map[string]uint64
 	ended     map[string]uint64
 	handshake view.Histogram
+	byEAP     map[[2]string]uint64 // by method and outcome
 }
 
 func (s *stats) init() {
+	s.byEAP = map[[2]string]uint64{}
 	s.failures, s.ended = map[string]uint64{}, map[string]uint64{}
 	s.handshake = view.Histogram{Bounds: handshakeBounds, Buckets: make([]uint64, len(handshakeBounds))}
 }
@@ -55,6 +57,13 @@ func (s *stats) failedWith(r ikev2.CloseReason) {
 	s.failures[string(r)]++
 }
 
+// eap counts a conversation that ended; both labels are of closed sets.
+func (s *stats) eap(method, outcome string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byEAP[[2]string{method, outcome}]++
+}
+
 // AddTo adds the hub's part to v.
 func (h *Hub) AddTo(v *view.Stats) {
 	s := &h.stats
@@ -67,6 +76,9 @@ func (h *Hub) AddTo(v *view.Stats) {
 	}
 	for reason, n := range s.ended {
 		v.EndedTotal[reason] += n
+	}
+	for k, n := range s.byEAP {
+		v.EAP = append(v.EAP, view.EAPCount{Method: k[0], Outcome: k[1], Count: n})
 	}
 	v.Handshake = s.handshake
 	v.Handshake.Buckets = append([]uint64(nil), s.handshake.Buckets...)

@@ -40,8 +40,8 @@ func (s *session) teardown() {
 	if name != "" && h.byName[name] == s {
 		delete(h.byName, name)
 	}
-	if h.byIdentity[s.remote] == s {
-		delete(h.byIdentity, s.remote)
+	if h.byIdentity[s.key()] == s {
+		delete(h.byIdentity, s.key())
 	}
 	h.mu.Unlock()
 	if name != "" {
@@ -55,6 +55,7 @@ func (s *session) ended(e ikev2.Closed) {
 	wasUp, why := !s.since.IsZero(), s.closeWhy
 	s.state = gone
 	s.mu.Unlock()
+	s.abandonEAP()
 	s.teardown()
 	detail := e.Detail
 	if why != "" {
@@ -69,7 +70,7 @@ func (s *session) ended(e ikev2.Closed) {
 		s.log().Warn("session refused", "reason", string(e.Reason), "detail", detail)
 	}
 	if !wasUp || e.Reason != ikev2.ReasonLocal && e.Reason != ikev2.ReasonPeerDelete {
-		h.remember(e, stageOf(e.Reason, wasUp), detail)
+		h.remember(e, s.identity(), stageOf(e.Reason, wasUp), detail)
 	}
 	h.mu.Lock()
 	delete(h.sessions, s.id)
@@ -80,15 +81,15 @@ func (s *session) ended(e ikev2.Closed) {
 // refusedEarly is a handshake that ended before it named an identity.
 func (h *Hub) refusedEarly(e ikev2.Closed) {
 	h.stats.failedWith(e.Reason)
-	h.remember(e, "init", e.Detail)
+	h.remember(e, profile.IdentityText(e.Remote), "init", e.Detail)
 	h.cfg.Log.Info("handshake ended", "peer", e.Path.Remote.String(), "reason", string(e.Reason), "detail", e.Detail)
 }
 
-func (h *Hub) remember(e ikev2.Closed, stage, detail string) {
+func (h *Hub) remember(e ikev2.Closed, identity, stage, detail string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed.add(view.Failed{
-		Time: time.Now(), Identity: profile.IdentityText(e.Remote), Remote: e.Path.Remote.String(),
+		Time: time.Now(), Identity: identity, Remote: e.Path.Remote.String(),
 		Stage: stage, Reason: string(e.Reason), Detail: detail,
 	})
 }

@@ -30,6 +30,7 @@ var (
 	metricEnded    = desc("sessions_ended_total", "Sessions that had been up and ended.", "reason")
 	metricHalfOpen = desc("half_open_handshakes", "Handshakes under way as responder.")
 	metricDuration = desc("handshake_duration_seconds", "Time from the first datagram of a handshake until the session was up.")
+	metricEAP      = desc("eap_conversations_total", "EAP conversations of the hub that ended.", "method", "outcome")
 	metricRekeys   = desc("rekeys_total", "SAs that were rekeyed.", "kind")
 	metricIKE      = desc("ike_events_total", "Events of the IKEv2 engine, as retransmissions and refused datagrams.", "event")
 
@@ -58,7 +59,7 @@ type collector struct {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
-		metricRekeys, metricIKE, metricBytes, metricPackets, metricDrops,
+		metricEAP, metricRekeys, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
 	} {
 		out <- d
@@ -76,6 +77,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.counters(metricEnded, s.EndedTotal)
 	e.gauge(metricHalfOpen, float64(s.HalfOpen))
 	e.histogram(metricDuration, s.Handshake)
+	for _, c := range s.EAP {
+		e.counter(metricEAP, c.Count, c.Method, c.Outcome)
+	}
 	e.counters(metricRekeys, withZeros(s.Rekeys, "ike", "child"))
 	e.counters(metricIKE, s.IKE)
 
@@ -112,10 +116,14 @@ func (e emitter) gauges(d *prometheus.Desc, by map[string]uint64) {
 	}
 }
 
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	e.emit(d, m, err)
+}
+
 func (e emitter) counters(d *prometheus.Desc, by map[string]uint64) {
 	for label, v := range by {
-		m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, float64(v), label)
-		e.emit(d, m, err)
+		e.counter(d, v, label)
 	}
 }
 

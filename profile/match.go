@@ -162,21 +162,21 @@ func IdentityText(id ikev2.Identity) string {
 	case 0:
 		return ""
 	case wire.IDFQDN, wire.IDEmail:
-		return printable(id.Data)
+		return Printable(id.Data)
 	case wire.IDIPv4, wire.IDIPv6:
 		if a, ok := identityAddr(id); ok {
 			return a.String()
 		}
 	case wire.IDDN:
-		return printable(dnText([]byte(id.Data)))
+		return Printable(dnText([]byte(id.Data)))
 	case wire.IDKeyID:
-		return "key-id:" + printable(id.Data)
+		return "key-id:" + Printable(id.Data)
 	}
 	return "0x" + hex.EncodeToString([]byte(id.Data))
 }
 
-// printable keeps a hostile identity from drawing on an operator's terminal.
-func printable(s string) string {
+// Printable keeps a hostile identity from drawing on an operator's terminal.
+func Printable(s string) string {
 	if len(s) > 255 {
 		s = s[:255]
 	}

@@ -56,6 +56,7 @@ func New(cfg *config.Config, p *config.Profile) (*Profile, error) {
 		LivenessRetry:    p.DPD.Retry,
 		NATKeepalive:     cfg.IKEv2.NATKeepalive,
 		FragmentSize:     cfg.IKEv2.FragmentSize,
+		EAPLife:          p.EAP.Timeout,
 	}
 	if err := out.localIdentity(p); err != nil {
 		return nil, err
@@ -136,6 +137,12 @@ func (p *Profile) localIdentity(c *config.Profile) error {
 func (p *Profile) credentials(c *config.Profile) {
 	if c.Local == config.AuthCertificate {
 		p.base.Credential = ikev2.Credential{Kind: ikev2.AuthCertificate, Key: c.Certificate.Key, Chain: c.Certificate.Chain}
+	}
+	if c.Local == config.AuthEAP {
+		p.base.Credential = ikev2.Credential{Kind: ikev2.AuthEAP}
+	}
+	if c.Remote == config.AuthEAP {
+		p.base.Trust = ikev2.Trust{Kind: ikev2.AuthEAP}
 	}
 	if c.Remote == config.AuthCertificate {
 		p.base.Trust = ikev2.Trust{Kind: ikev2.AuthCertificate, Roots: c.Certificate.Roots, RootSubjectKeys: c.Certificate.RootSubjectKeys}

@@ -59,6 +59,8 @@ func authName(k ikev2.AuthKind) string {
 		return "psk"
 	case ikev2.AuthCertificate:
 		return "certificate"
+	case ikev2.AuthEAP:
+		return "eap"
 	}
 	return ""
 }

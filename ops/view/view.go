@@ -36,6 +36,8 @@ type Session struct {
 	Attributes []Attribute `json:"attributes,omitempty"` // with origin; in show session ID
 	Routes     []Route     `json:"routes,omitempty"`
 	SA         *SA         `json:"sa,omitempty"`
+	EAPMethod  string      `json:"eap_method,omitempty"`   // by which the peer (or this client) logged in; empty without EAP
+	EAPName    string      `json:"eap_identity,omitempty"` // as which
 	DPD        string      `json:"dpd,omitempty"`          // "30s/5s on-demand (profile spokes)"
 	Version    string      `json:"peer_version,omitempty"` // what the peer says of itself (APPLICATION_VERSION)
 }
@@ -190,6 +192,13 @@ type Histogram struct {
 	Sum     float64   `json:"sum"`
 }
 
+// EAPCount counts the EAP conversations of a hub.
+type EAPCount struct {
+	Method  string `json:"method"`  // mschapv2, gtc, md5, tls, ttls, peap; other; none: it ended before one was chosen
+	Outcome string `json:"outcome"` // accepted, rejected, failed (the authenticator), abandoned
+	Count   uint64 `json:"count"`
+}
+
 // Stats is everything that metrics and show counters tell; none of it walks sessions. What ends in
 // Total, and bytes, packets, rekeys, engine counters and drops, only grows. The keys of the maps come
 // from closed sets; a key that has not happened yet is best there with 0, so that its first increase
@@ -201,6 +210,7 @@ type Stats struct {
 	EndedTotal    map[string]uint64 `json:"ended_total"`    // established sessions by reason
 	HalfOpen      uint64            `json:"half_open"`      // handshakes under way
 	Handshake     Histogram         `json:"handshake_seconds"`
+	EAP           []EAPCount        `json:"eap_total"`
 	InBytes       uint64            `json:"in_bytes"` // of all sessions, those that ended included
 	OutBytes      uint64            `json:"out_bytes"`
 	InPackets     uint64            `json:"in_packets"`
