@@ -239,7 +239,7 @@ func (p mapPart[T]) read(r *reader, f field) {
 			continue
 		}
 		if wrong := p.name(name); wrong != "" {
-			r.fail(at, "", "%s cannot be the name of a %s: %s", quote(name), p.noun, wrong)
+			r.fail(at, "", "%s cannot be the name of %s: %s", quote(name), withArticle(p.noun), wrong)
 		}
 		e := entry[T]{name: name, at: at}
 		r.readValue(p.elem(&e.v), field{p.noun + " " + name, at, pair.Value})
@@ -310,12 +310,15 @@ func (p listPart[T]) shape() shape {
 
 // later refuses a key of the contract that this version does not act on: to ignore it silently
 // would be to promise what does not happen.
-func later(what string) part { return laterPart{what} }
+func later(what string) part { return laterPart{what: what, kind: "not supported yet"} }
 
-type laterPart struct{ what string }
+// never refuses a key that engineers know from elsewhere and that has no meaning here.
+func never(what string) part { return laterPart{what: what, kind: "not supported"} }
+
+type laterPart struct{ what, kind string }
 
 func (p laterPart) read(r *reader, f field) {
-	r.fail(f.at, "remove it", "%s is not supported yet: %s", f.label, p.what)
+	r.fail(f.at, "remove it", "%s is %s: %s", f.label, p.kind, p.what)
 }
 func (p laterPart) absent(*reader, place, string) {}
-func (p laterPart) shape() shape                  { return shape{kind: "not supported yet"} }
+func (p laterPart) shape() shape                  { return shape{kind: p.kind} }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -24,14 +25,16 @@ type rawTemplate struct {
 	mtu         given[int]
 	adjustMSS   given[int]
 	description given[string]
+	attach      rawAttach
 }
 
 func (t *rawTemplate) keys() []key {
-	return []key{
+	return append([]key{
 		{name: "mode", part: choice(&t.mode, "auto", "gre", "ipsec"), def: "auto", example: "ipsec", doc: "What spokes may ask for: `gre` is GRE in transport mode, `ipsec` is native tunnel mode, `auto` takes what the spoke proposes."},
-		{name: "address", part: oneOrListOf(&t.addresses, hostPrefix), required: true, example: "[10.1.1.1/32, 2001:db8:1::1/128]", doc: "The hub's addresses on each virtual-access interface, at most one of each family; all spokes see the same."},
+		{name: "address", part: oneOrListOf(&t.addresses, hostPrefix), otherwise: "`unnumbered` says whose", example: "[10.1.1.1/32, 2001:db8:1::1/128]", doc: "The hub's addresses on each virtual-access interface, at most one of each family; all spokes see the same. Addresses of hosts, without a network: every interface would own it."},
+		unnumberedKey(&t.attach.unnumbered),
 		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
-	}
+	}, t.attach.keys()...)
 }
 
 func mtuKey(into *given[int]) key {
@@ -56,17 +59,19 @@ type rawTunnel struct {
 	mtu         given[int]
 	adjustMSS   given[int]
 	description given[string]
+	attach      rawAttach
 }
 
 func (t *rawTunnel) keys() []key {
-	return []key{
+	return append([]key{
 		{name: "mode", part: choice(&t.mode, "gre", "ipsec"), def: "gre", example: "ipsec", doc: "`gre` is GRE in transport mode, `ipsec` is native tunnel mode."},
 		{name: "address", part: &t.address, def: "negotiated", example: "negotiated", doc: "`negotiated` takes the addresses that the hub assigns; otherwise the tunnel's own, at most one of each family."},
 		{name: "source", part: dynamicOr(&t.source), def: "dynamic", example: "203.0.113.7", doc: "Local address of the tunnel; `dynamic` leaves it to the routing table."},
 		{name: "destination", part: choice(&t.destination, "dynamic"), def: "dynamic", example: "dynamic", doc: "`dynamic`: the peer that the client connects to."},
+		unnumberedKey(&t.attach.unnumbered),
 		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
 		{name: "nat", part: later("there is no NAT in this version"), doc: "Side of NAT."},
-	}
+	}, t.attach.keys()...)
 }
 
 func dynamicOr(into *given[netip.Addr]) part {
@@ -87,6 +92,7 @@ func dynamicOr(into *given[netip.Addr]) part {
 
 // rawTunnelAddress is negotiated, or addresses with prefix lengths.
 type rawTunnelAddress struct {
+	typed      bool
 	negotiated bool
 	list       []given[netip.Prefix]
 }
@@ -98,6 +104,7 @@ func (a *rawTunnelAddress) shape() shape {
 func (a *rawTunnelAddress) absent(_ *reader, _ place, def string) { a.negotiated = def == "negotiated" }
 
 func (a *rawTunnelAddress) read(r *reader, f field) {
+	a.typed = true
 	if word, ok := scalarText(f.node); ok && word == "negotiated" {
 		a.negotiated = true
 		return
@@ -128,7 +135,7 @@ func interfaceName(s string) string {
 	return ""
 }
 
-func (r *reader) templates(raw []entry[rawTemplate]) map[int]*VirtualTemplate {
+func (r *reader) templates(raw []entry[rawTemplate], cfg *Config) map[int]*VirtualTemplate {
 	out := make(map[int]*VirtualTemplate, len(raw))
 	for i := range raw {
 		t := &raw[i].v
@@ -136,23 +143,42 @@ func (r *reader) templates(raw []entry[rawTemplate]) map[int]*VirtualTemplate {
 		if err != nil {
 			continue // the name was refused already
 		}
+		in := "virtual-template " + raw[i].name
 		out[n] = &VirtualTemplate{
-			Number: n, Mode: t.mode.v, Addresses: valid(t.addresses),
-			MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v,
+			Number: n, Mode: t.mode.v, Addresses: r.numbering(t.addresses, t.attach.unnumbered, raw[i].at, in),
+			MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v, Attach: r.attach(&t.attach, cfg, in),
 		}
-		r.checkInterface("virtual-template "+raw[i].name, t.addresses, t.mtu, t.adjustMSS)
+		r.checkInterface(in, t.addresses, t.mtu, t.adjustMSS)
+		r.checkShared(in, t.addresses)
 	}
 	return out
 }
 
-func (r *reader) tunnels(raw []entry[rawTunnel]) map[string]*Tunnel {
+// checkShared refuses a network on a template: every clone would own it, and the first alone get it.
+func (r *reader) checkShared(in string, addresses []given[netip.Prefix]) {
+	for _, a := range addresses {
+		if a.ok && !a.v.IsSingleIP() {
+			r.fail(a.at, fmt.Sprintf("write %s", netip.PrefixFrom(a.v.Addr(), a.v.Addr().BitLen())),
+				"address %s of %s has a network, which every virtual-access would own", a.v, in)
+		}
+	}
+}
+
+func (r *reader) tunnels(raw []entry[rawTunnel], cfg *Config) map[string]*Tunnel {
 	out := make(map[string]*Tunnel, len(raw))
 	folded := map[string]string{}
 	for i := range raw {
 		t, name := &raw[i].v, raw[i].name
+		in, from := "tunnel "+name, t.attach.unnumbered
 		out[name] = &Tunnel{
-			Name: name, Mode: t.mode.v, Negotiated: t.address.negotiated, Addresses: valid(t.address.list),
-			Source: t.source.v, MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v,
+			Name: name, Mode: t.mode.v, Negotiated: t.address.negotiated && !from.typed, Addresses: valid(t.address.list),
+			Source: t.source.v, MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v, Attach: r.attach(&t.attach, cfg, in),
+		}
+		switch {
+		case from.typed && t.address.typed:
+			r.fail(from.at, "remove one of them", "%s has both address and unnumbered", in)
+		case from.ok && r.host != nil:
+			out[name].Addresses = r.shared(from, in)
 		}
 		short := name[:min(len(name), 15)]
 		if other, again := folded[short]; again {

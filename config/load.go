@@ -29,6 +29,7 @@ type options struct {
 	checkProposal func(p Proposal, esp bool) []error
 	secretFile    func(path string) ([]byte, error)
 	now           time.Time
+	host          Host   // nil: not this machine
 	exposed       string // why keys inside the file itself are not secret; empty: they are
 }
 

@@ -22,6 +22,9 @@ type rawConfig struct {
 	clients   []entry[rawClient]
 	tunnels   []entry[rawTunnel]
 	metrics   rawMetrics
+
+	accessLists []entry[rawAccessList]
+	policyMaps  []entry[rawPolicyMap]
 }
 
 func (c *rawConfig) keys() []key {
@@ -37,6 +40,8 @@ func (c *rawConfig) keys() []key {
 		{name: "virtual-templates", part: mapOf(&c.templates, "virtual-template", templateNumber, func(v *rawTemplate) part { return object(v) }), doc: "Templates by number. For each spoke the hub clones one of them into a virtual-access interface."},
 		{name: "clients", part: mapOf(&c.clients, "client", word, func(v *rawClient) part { return object(v) }), doc: "Client profiles: which hubs this node connects to, and over which tunnel."},
 		{name: "tunnels", part: mapOf(&c.tunnels, "tunnel", interfaceName, func(v *rawTunnel) part { return object(v) }), doc: "Tunnel interfaces of clients. The name is the name of the interface: at most 15 octets."},
+		{name: "access-lists", part: mapOf(&c.accessLists, "access-list", listName, accessList), otherwise: "none", example: `{from-spokes: ["permit tcp 10.0.0.0/8 any eq 443", permit icmp any any]}`, doc: accessListDoc},
+		{name: "policy-maps", part: mapOf(&c.policyMaps, "policy-map", word, func(v *rawPolicyMap) part { return object(v) }), doc: "Rates by name, for `service-policy` of templates and tunnels."},
 		{name: "metrics", part: object(&c.metrics), doc: "The Prometheus listener."},
 		{name: "bgp", part: later("there is no BGP speaker in this version"), doc: "The embedded BGP speaker."},
 		{name: "tracks", part: later("there is no object tracking in this version"), doc: "Object tracking."},

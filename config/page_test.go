@@ -97,7 +97,7 @@ func defaultText(k key, s shape) string {
 		return k.otherwise
 	case s.kind == "section":
 		return "that of each key"
-	case s.kind == "not supported yet":
+	case strings.HasPrefix(s.kind, "not supported"):
 		return ""
 	}
 	return "none"

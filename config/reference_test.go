@@ -36,7 +36,7 @@ func TestEveryKeyIsExplained(t *testing.T) {
 		if !strings.HasSuffix(k.doc, ".") {
 			t.Errorf("the doc of %s is no sentence: %q", path, k.doc)
 		}
-		value := len(s.keys) == 0 && s.kind != "not supported yet"
+		value := len(s.keys) == 0 && !strings.HasPrefix(s.kind, "not supported")
 		if value && k.example == "" {
 			t.Errorf("%s has no example", path)
 		}

@@ -28,8 +28,10 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	}
 	cfg.Pools = r.pools(raw.pools)
 	r.ownAddresses(raw.pools, interfaceClaims(raw))
-	cfg.Templates = r.templates(raw.templates)
-	cfg.Tunnels = r.tunnels(raw.tunnels)
+	cfg.AccessLists = accessLists(raw.accessLists)
+	cfg.PolicyMaps = r.policyMaps(raw.policyMaps)
+	cfg.Templates = r.templates(raw.templates, cfg)
+	cfg.Tunnels = r.tunnels(raw.tunnels, cfg)
 	cfg.IKEv2.Keyrings = r.keyrings(raw.ikev2.keyrings)
 	cfg.Policies = r.policies(raw.ikev2.policies, cfg)
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)

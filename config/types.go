@@ -26,6 +26,9 @@ type Config struct {
 	Tunnels   map[string]*Tunnel
 	Metrics   Metrics
 
+	AccessLists map[string]*AccessList
+	PolicyMaps  map[string]*PolicyMap
+
 	// Warnings are what an operator should look at, though the configuration works.
 	Warnings Errors
 }
@@ -233,6 +236,7 @@ type VirtualTemplate struct {
 	MTU         int            // default 1400
 	AdjustMSS   int            // 0: off
 	Description string
+	Attach
 }
 
 // Client is a client profile.
@@ -263,4 +267,5 @@ type Tunnel struct {
 	MTU         int        // default 1400
 	AdjustMSS   int
 	Description string
+	Attach
 }

@@ -67,6 +67,7 @@ func TestDefaults(t *testing.T) {
 		IPsec:    IPsec{Proposals: []Proposal{}, ReplayWindow: 1024, Lifetime: Lifetime{Time: time.Hour}},
 		Policies: map[string]*AuthorizationPolicy{}, Pools: map[string]*Pool{},
 		Templates: map[int]*VirtualTemplate{}, Clients: map[string]*Client{}, Tunnels: map[string]*Tunnel{},
+		AccessLists: map[string]*AccessList{}, PolicyMaps: map[string]*PolicyMap{},
 	})
 }
 
@@ -106,7 +107,7 @@ metrics: {listen: 127.0.0.1:9464}
 func TestDesignHub(t *testing.T) {
 	cfg := mustParse(t, "hub.yaml", hubFile)
 	pool := &Pool{"flexspokes", []Range{{netip.MustParseAddr("10.1.1.2"), netip.MustParseAddr("10.1.1.254")}}}
-	template := &VirtualTemplate{Number: 1, Mode: "auto", Addresses: prefixes("10.1.1.1/32"), MTU: 1400, AdjustMSS: 1360}
+	template := &VirtualTemplate{Number: 1, Mode: "auto", Addresses: prefixes("10.1.1.1/32"), MTU: 1400, AdjustMSS: 1360, Attach: Attach{DF: "copy"}}
 	// A secret is compared by its own Equal: DeepEqual sees only where it stands.
 	key := cfg.IKEv2.Keyrings["spokes"].Peers[0].Local
 	if !key.Equal(secret.FromString("the key in spokes.psk")) {
@@ -163,7 +164,7 @@ tunnels:
 func TestDesignSpoke(t *testing.T) {
 	cfg := mustParse(t, "spoke.yaml", spokeFile)
 	profile := cfg.IKEv2.Profiles[0]
-	tunnel := &Tunnel{Name: "tunnel1", Mode: "gre", Negotiated: true, MTU: 1400, AdjustMSS: 1360}
+	tunnel := &Tunnel{Name: "tunnel1", Mode: "gre", Negotiated: true, MTU: 1400, AdjustMSS: 1360, Attach: Attach{DF: "copy"}}
 	equal(t, "dpd", profile.DPD, DPD{10 * time.Second, 2 * time.Second, "periodic"})
 	equal(t, "routes", profile.Routes, Routes{SetInterface: true, Set: prefixes("172.16.1.0/24"), Accept: Accept{Any: true}, Distance: 2, Tag: 1})
 	equal(t, "identity", profile.Identity, &Identity{IDFQDN, "spoke1.branch.example.net"})
@@ -237,7 +238,7 @@ pools:
   four: {range: [10.1.0.0/30, 10.2.0.0/31, 10.3.0.7]}
   six: {range: 2001:db8:9::/126}
 virtual-templates:
-  7: {mode: ipsec, address: [10.9.9.9/24, 2001:db8:7::1/64], description: all of them}
+  7: {mode: ipsec, address: [10.9.9.9/32, 2001:db8:7::1/128], description: all of them}
 ipsec:
   replay-window: 64
   lifetime: {time: 2h, bytes: 10GiB}
@@ -292,7 +293,7 @@ ipsec:
 		{addrs("10.1.0.1")[0], addrs("10.1.0.2")[0]}, {addrs("10.2.0.0")[0], addrs("10.2.0.1")[0]}, {addrs("10.3.0.7")[0], addrs("10.3.0.7")[0]},
 	})
 	equal(t, "the range of an IPv6 prefix", cfg.Pools["six"].Ranges, []Range{{addrs("2001:db8:9::1")[0], addrs("2001:db8:9::3")[0]}})
-	equal(t, "the template's addresses", cfg.Templates[7].Addresses, prefixes("10.9.9.9/24", "2001:db8:7::1/64"))
+	equal(t, "the template's addresses", cfg.Templates[7].Addresses, prefixes("10.9.9.9/32", "2001:db8:7::1/128"))
 }
 
 // Every sample loads as it stands, without a warning: secret and certificate files are made beside
