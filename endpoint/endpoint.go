@@ -260,7 +260,7 @@ func copyCommon(t *ikev2.Common) *ikev2.Common {
 	c := &ikev2.Common{
 		Proposals: t.Proposals, ForceEncap: t.ForceEncap, VendorIDs: t.VendorIDs, Version: t.Version,
 		HalfOpenLife: t.HalfOpenLife, AnswerLimit: t.AnswerLimit, NewChildSPI: t.NewChildSPI,
-		NATPort: t.NATPort, Anchors: t.Anchors,
+		NATPort: t.NATPort, Anchors: t.Anchors, Addresses: t.Addresses,
 	}
 	c.Tracer.Store(t.Tracer.Load())
 	return c

@@ -102,6 +102,7 @@ func TestCommonIsCopiedWhole(t *testing.T) {
 		Proposals: []suite.Proposal{{}}, ForceEncap: true, VendorIDs: [][]byte{{1}}, Version: "v",
 		HalfOpenLife: time.Second, AnswerLimit: time.Second, NewSPI: func() uint64 { return 1 },
 		NewChildSPI: func() uint32 { return 256 }, NATPort: 1, Anchors: [][]byte{{1}}, Counters: &ikev2.Counters{},
+		Addresses: []netip.Addr{netip.IPv4Unspecified()},
 	}
 	template.Tracer.Store(&tracer)
 	own := []string{"NewSPI", "Counters"} // every shard has its own

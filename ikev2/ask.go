@@ -51,7 +51,7 @@ func (sa *SA) ask(now time.Time, a asking) QuestionID {
 // install asks for a Child SA in the data plane.
 func (sa *SA) install(now time.Time, a asking) {
 	id := sa.ask(now, a)
-	sa.emit(Install{ID: id, Path: sa.path, Child: a.child})
+	sa.emit(Install{ID: id, Path: sa.dataPath(), Child: a.child})
 }
 
 // answered goes on where the question was asked. An answer of another kind is none.

@@ -45,6 +45,10 @@ func (sa *SA) sendAuth(now time.Time) {
 	}
 	ps = append(ps, transportNotify(p.Transport)...)
 	ps = append(ps, &wire.Notify{Type: wire.ESPTFCPaddingNotSupported})
+	ps = append(ps, sa.offerMobility()...)
+	if p.NoNATs { // RFC 4555 section 3.9
+		ps = append(ps, sa.pathPayloads(sa.cur, sa.path)...)
+	}
 	sa.request(now, task{kind: taskAuth}, sa.cur, wire.IKEAuth, ps...)
 }
 
@@ -116,6 +120,7 @@ func (sa *SA) authResponse(now time.Time, ps *wire.Payloads) {
 // proven takes the response of a responder that is believed.
 func (sa *SA) proven(now time.Time, ps *wire.Payloads, refusal wire.NotifyType) {
 	sa.recognise(ps.Vendors)
+	sa.learnMobility(ps)
 	if refusal != 0 { // the IKE SA stands, the Child SA does not (section 1.2): no use to us
 		sa.beginClose(now, Closed{Reason: reasonOf(refusal), Notify: refusal, Detail: "the peer refused the Child SA with " + refusal.String() + ": compare proposals, selectors and addresses of both ends"})
 		return
@@ -211,7 +216,7 @@ func (sa *SA) establish(now time.Time, child Child, config []wire.Attribute) {
 	sa.startLiveness(now)
 	sa.startKeepalives(now)
 	sa.emit(Established{
-		Local: sa.local, Remote: sa.remote, Path: sa.path, Suite: sa.cur.suite, Child: child, Config: config,
+		Local: sa.local, Remote: sa.remote, Path: sa.dataPath(), Suite: sa.cur.suite, Child: child, Config: config,
 		PeerFlexVPN: sa.peer.flexVPN, PeerVersion: sa.peer.version, Took: now.Sub(sa.made),
 	})
 	sa.emit(UseChild{SPIIn: child.SPIIn, SPIOut: child.SPIOut})

@@ -57,6 +57,10 @@ func (sa *SA) authenticated(now time.Time, a *asking, answer AuthenticateAnswer)
 	}
 	sa.p = answer.Policy
 	sa.local = sa.p.Local
+	if natForbidden(sa.path, ps) { // RFC 4555 section 3.9
+		sa.fail(a.demand, wire.UnexpectedNATDetected, ReasonRefused, "the peer wants no NAT on the way, and there is one")
+		return
+	}
 	if ps.Auth == nil {
 		if sa.p.Trust.Kind != AuthEAP {
 			sa.fail(a.demand, wire.AuthenticationFailed, ReasonAuthentication, "the peer wants EAP, which profile "+sa.p.Name+" does not offer")
@@ -74,6 +78,7 @@ func (sa *SA) authenticated(now time.Time, a *asking, answer AuthenticateAnswer)
 
 // authorize asks what a proven peer gets.
 func (sa *SA) authorize(now time.Time, d demand, ps *wire.Payloads) {
+	sa.learnMobility(ps)
 	q := Authorize{
 		Path: sa.path, Remote: sa.remote, EAPIdentity: sa.eapIdentity,
 		Transport: ps.Notify(wire.UseTransportMode) != nil, FlexVPN: sa.peer.flexVPN,
@@ -172,6 +177,9 @@ func (sa *SA) firstResponderInstalled(now time.Time, a *asking, err error) {
 		return
 	}
 	ps = append(ps, sa.configReply()...)
+	if sa.peer.mobike {
+		ps = append(ps, sa.offerMobility()...)
+	}
 	sa.respond(a.demand, append(ps, a.response...)...)
 	sa.establish(now, a.child, nil)
 }

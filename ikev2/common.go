@@ -50,9 +50,11 @@ type Common struct {
 	NATPort uint16
 	// Anchors are the SHA-1 hashes of the SubjectPublicKeyInfo of all trust anchors a responder
 	// accepts: its CERTREQ leaves in IKE_SA_INIT, before the peer is known (RFC 7296 section 1.2).
-	Anchors  [][]byte
-	Counters *Counters
-	Tracer   atomic.Pointer[Tracer] // nil: no debug
+	Anchors [][]byte
+	// Addresses are those at which peers reach this node, for MOBIKE; none: the one of each path.
+	Addresses []netip.Addr
+	Counters  *Counters
+	Tracer    atomic.Pointer[Tracer] // nil: no debug
 }
 
 // Counters are shared by many SAs; every field only grows.
@@ -73,6 +75,9 @@ type Counters struct {
 	CookiesWrong       atomic.Uint64
 	InvalidKERetries   atomic.Uint64
 	NATMappingsChanged atomic.Uint64
+	MovesDone          atomic.Uint64 // MOBIKE: traffic runs on a new path
+	MovesRefused       atomic.Uint64 // a path that one of the ends would not take
+	MovesForged        atomic.Uint64 // a COOKIE2 that was not repeated
 }
 
 // A TraceRecord is one message as debug prints it. Text never contains key material or credentials.

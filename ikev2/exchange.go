@@ -19,6 +19,9 @@ const (
 	taskDeleteIKE // a generation that no longer carries the session
 	taskConfig
 	taskProbe
+	taskUpdate    // MOBIKE: UPDATE_SA_ADDRESSES
+	taskVerify    // MOBIKE: return routability check
+	taskAddresses // MOBIKE: additional addresses
 	taskClose
 )
 
@@ -38,7 +41,10 @@ type exchange struct {
 	id        uint32
 	datagrams [][]byte
 	retransmission
-	offer *offer // CREATE_CHILD_SA
+	offer  *offer // CREATE_CHILD_SA
+	cookie []byte // the COOKIE2 in it
+	stale  bool   // the path has changed since it was first sent
+	spread bool   // it was sent on several paths
 }
 
 // creating reports whether the exchange makes, rekeys or deletes a Child SA.
@@ -65,11 +71,14 @@ func (sa *SA) want(t task) {
 			return
 		}
 	}
-	if ex := sa.ex; ex.is(t.kind) && t.kind != taskConfig && ex.task.child == t.child && ex.task.ike == t.ike {
+	if ex := sa.ex; ex.is(t.kind) && !t.renews() && ex.task.child == t.child && ex.task.ike == t.ike {
 		return
 	}
 	sa.tasks = append(sa.tasks, t)
 }
+
+// renews reports a task that says something newer than the same one under way.
+func (t task) renews() bool { return t.kind == taskConfig || t.kind == taskAddresses }
 
 // next starts the tasks that can be started.
 func (sa *SA) next(now time.Time) {
@@ -101,7 +110,13 @@ func (sa *SA) start(now time.Time, t task) {
 	case taskConfig:
 		sa.request(now, t, sa.cur, wire.Informational, &wire.CP{Type: wire.CFGSet, Attributes: t.attrs})
 	case taskProbe:
-		sa.request(now, t, sa.cur, wire.Informational)
+		sa.startProbe(now, t)
+	case taskUpdate:
+		sa.startUpdate(now, t)
+	case taskVerify:
+		sa.startVerify(now, t)
+	case taskAddresses:
+		sa.startAddresses(now, t)
 	case taskClose:
 		sa.startClose(now, t)
 	}

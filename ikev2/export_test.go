@@ -25,3 +25,6 @@ func (sa *SA) ReplyProven(now time.Time) { sa.Reply(now, sa.hs.eap.first...) }
 
 // ForgetRounds lets an end go on in EAP for ever.
 func (sa *SA) ForgetRounds() { sa.hs.eap.rounds = 0 }
+
+// ForgetMOBIKE makes an SA an end that ignores what MOBIKE asks of it.
+func (sa *SA) ForgetMOBIKE() { sa.peer.mobike = false }

@@ -1,6 +1,8 @@
 package ikev2
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 
 	"flexvpn/ikev2/suite"
@@ -21,6 +23,8 @@ type Facts struct {
 	Keyed                  time.Time // of the current keys
 	RekeyAt                time.Time
 	NATLocal, NATRemote    bool
+	MOBIKE                 bool         // both ends know it (RFC 4555)
+	Additional             []netip.Addr // further addresses of the peer
 	Fragmentation, FlexVPN bool
 	PeerVersion            string
 	NextSend, NextReceive  uint32 // message ids
@@ -51,6 +55,10 @@ func (sa *SA) Facts() Facts {
 	}
 	if sa.state == stateReady && (sa.ex.is(taskRekeyIKE) || len(sa.old) > 0) {
 		f.State = "REKEYING"
+	}
+	f.MOBIKE = sa.peer.mobike
+	if sa.mob != nil {
+		f.Additional = slices.Clone(sa.mob.peer)
 	}
 	for i := range sa.children {
 		ch := &sa.children[i]

@@ -19,7 +19,11 @@ func (sa *SA) informational(now time.Time, d demand, ps *wire.Payloads) {
 		})
 		return
 	}
-	var answer []wire.Payload
+	answer, refused := sa.mobilityRequest(now, d, ps)
+	if refused {
+		sa.respond(d, answer...)
+		return
+	}
 	for i := range ps.Deletes {
 		switch del := &ps.Deletes[i]; del.Protocol {
 		case wire.ProtoIKE:
@@ -105,7 +109,7 @@ func (sa *SA) moveOn(ex *exchange) {
 }
 
 // informed takes the answer to this end's INFORMATIONAL request.
-func (sa *SA) informed(now time.Time, ex *exchange) {
+func (sa *SA) informed(now time.Time, ex *exchange, p Path, ps *wire.Payloads) {
 	switch ex.task.kind {
 	case taskDeleteChild:
 		if ch := sa.child(ex.task.child); ch != nil {
@@ -113,6 +117,12 @@ func (sa *SA) informed(now time.Time, ex *exchange) {
 		}
 	case taskDeleteIKE:
 		sa.forget(ex.gen)
+	case taskProbe:
+		sa.remapped(now, ex, p, ps)
+	case taskUpdate:
+		sa.updated(now, ex, p, ps)
+	case taskVerify:
+		sa.verified(ex)
 	case taskClose:
 		sa.endClose()
 	}

@@ -51,7 +51,9 @@ func (sa *SA) sendInit(now time.Time) {
 		&wire.SA{Proposals: suite.Offer(sa.p.IKE, wire.ProtoIKE, nil, true)},
 		&wire.KE{Group: hs.ke.Group(), Data: hs.ke.Public()},
 		&wire.Nonce{Data: hs.ni})
-	ps = append(ps, sa.natPayloads(sa.firstSPI, 0)...)
+	if !sa.p.NoNATs {
+		ps = append(ps, sa.natNotifies(sa.firstSPI, 0, sa.path)...)
+	}
 	ps = append(ps, sa.abilities(true)...)
 	h := wire.Header{SPIi: sa.firstSPI, Major: wire.MajorVersion, Exchange: wire.IKESAInit, Flags: wire.FlagInitiator}
 	hs.request = wire.AppendMessage(make([]byte, 0, 512), h, ps...)
@@ -245,7 +247,7 @@ func (sa *SA) initReply(now time.Time, p Path, h wire.Header, b []byte, ps *wire
 		&wire.KE{Group: s.Group, Data: hs.ke.Public()},
 		&wire.Nonce{Data: hs.nr},
 	}
-	out = append(out, sa.natPayloads(h.SPIi, sa.firstSPI)...)
+	out = append(out, sa.natNotifies(h.SPIi, sa.firstSPI, p)...)
 	if len(sa.c.Anchors) > 0 {
 		req := pki.CertReq(sa.c.Anchors)
 		out = append(out, &req)

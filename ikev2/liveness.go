@@ -1,6 +1,10 @@
 package ikev2
 
-import "time"
+import (
+	"time"
+
+	"flexvpn/ikev2/wire"
+)
 
 // livenessState is dead peer detection, RFC 7296 section 2.4: "an implementation can send a check
 // for liveness when it has not heard from the peer".
@@ -70,6 +74,16 @@ func (sa *SA) Probe(now time.Time) {
 		sa.want(task{kind: taskProbe})
 		sa.next(now)
 	}
+}
+
+// startProbe sends the probe. Of an initiator that knows MOBIKE it also asks whether a NAT on the way
+// has come, gone or changed its mapping (RFC 4555 section 3.8).
+func (sa *SA) startProbe(now time.Time, t task) {
+	var ps []wire.Payload
+	if sa.initiator && sa.mobile() && sa.nat.able {
+		ps = sa.natPayloads(sa.cur, sa.path)
+	}
+	sa.request(now, t, sa.cur, wire.Informational, ps...)
 }
 
 func (sa *SA) nextLiveness() time.Time {

@@ -14,6 +14,7 @@ import (
 // natState is what NAT detection found (RFC 7296 section 2.23), and the keepalives it calls for.
 type natState struct {
 	local, remote bool      // this end, the peer is behind a NAT
+	able          bool      // the peer knows NAT traversal
 	keepalive     time.Time // of the next one; zero: none
 }
 
@@ -35,14 +36,19 @@ func natHash(spiI, spiR uint64, at netip.AddrPort) []byte {
 
 // natPayloads are both notifies of a message of this end. A data plane that needs UDP
 // encapsulation has a wrong source hash sent, so that the peer sees a NAT where there is none.
-func (sa *SA) natPayloads(spiI, spiR uint64) []wire.Payload {
-	source := natHash(spiI, spiR, sa.path.Local)
+func (sa *SA) natPayloads(g *generation, p Path) []wire.Payload {
+	spiI, spiR := g.spis()
+	return sa.natNotifies(spiI, spiR, p)
+}
+
+func (sa *SA) natNotifies(spiI, spiR uint64, p Path) []wire.Payload {
+	source := natHash(spiI, spiR, p.Local)
 	if sa.c.ForceEncap {
 		_, _ = rand.Read(source)
 	}
 	return []wire.Payload{
 		&wire.Notify{Type: wire.NATDetectionSourceIP, Data: source},
-		&wire.Notify{Type: wire.NATDetectionDestinationIP, Data: natHash(spiI, spiR, sa.path.Remote)},
+		&wire.Notify{Type: wire.NATDetectionDestinationIP, Data: natHash(spiI, spiR, p.Remote)},
 	}
 }
 
@@ -59,14 +65,25 @@ func (sa *SA) detectNAT(p Path, spiI, spiR uint64, ps *wire.Payloads) {
 			destination = n
 		}
 	}
+	sa.nat.able = sources > 0 && destination != nil
 	sa.nat.remote = sources > 0 && !matched
 	sa.nat.local = destination != nil && !bytes.Equal(destination.Data, natHash(spiI, spiR, p.Local))
+	if sa.nat.local && sa.initiator {
+		sa.mobility().seen = bytes.Clone(destination.Data)
+	}
 }
 
 // float moves an initiator to NAT traversal, if there is a NAT or the data plane wants one
-// (section 2.23: "MUST use port 4500 ... if a NAT is detected").
+// (section 2.23: "MUST use port 4500 ... if a NAT is detected"). One that knows MOBIKE does it in any case:
+// "this way, there is no need to change the ports later if a NAT is detected on some other path" (RFC
+// 4555 section 3.3).
 func (sa *SA) float() {
-	if sa.path.Encap || !sa.nat.local && !sa.nat.remote && !sa.c.ForceEncap {
+	if sa.p.NoNATs {
+		sa.nat = natState{}
+		return
+	}
+	mobile := sa.p.MOBIKE && sa.nat.able
+	if sa.path.Encap || !sa.nat.local && !sa.nat.remote && !sa.c.ForceEncap && !mobile {
 		return
 	}
 	sa.path = Path{
@@ -91,6 +108,8 @@ func (sa *SA) follow(p Path) {
 		return
 	case sa.state == stateAuth && !sa.initiator:
 		sa.path = p
+		return
+	case sa.peer.mobike: // RFC 4555 section 3.8: only UPDATE_SA_ADDRESSES moves
 		return
 	case !sa.nat.remote || !p.Encap || sa.nat.local && sa.initiator:
 		return

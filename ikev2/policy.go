@@ -3,6 +3,7 @@ package ikev2
 import (
 	"crypto"
 	"crypto/x509"
+	"net/netip"
 	"time"
 
 	"flexvpn/ikev2/suite"
@@ -89,5 +90,15 @@ type Policy struct {
 	EAPLife time.Duration
 
 	NATKeepalive time.Duration // 0: 20 s; sent only by the end behind a NAT
-	FragmentSize int           // longest IKE datagram sent in one piece; 0: 1280 octets of IP packet
+	// MOBIKE lets the session change its addresses (RFC 4555), if the peer knows it too.
+	MOBIKE bool
+	// UncheckedMoves lets traffic follow to a peer's new address before the peer has proven that it
+	// receives there (section 3.7).
+	UncheckedMoves bool
+	// NoNATs turns NAT traversal off: a NAT on the way is refused (section 3.9).
+	NoNATs bool
+	// MoveTo is where the peer may move to; empty: anywhere.
+	MoveTo []netip.Prefix
+
+	FragmentSize int // longest IKE datagram sent in one piece; 0: 1280 octets of IP packet
 }

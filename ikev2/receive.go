@@ -143,7 +143,7 @@ func (sa *SA) accept(now time.Time, g *generation, p Path, h wire.Header, sum ui
 		sa.traceReceived(p, h, ps, b)
 	}
 	if h.Flags&wire.FlagResponse != 0 {
-		sa.response(now, ps, err)
+		sa.response(now, p, ps, err)
 		return
 	}
 	g.receiveID++
@@ -189,7 +189,7 @@ func unsupported(e *wire.CriticalError) *wire.Notify {
 }
 
 // response takes the answer to this end's request.
-func (sa *SA) response(now time.Time, ps *wire.Payloads, err error) {
+func (sa *SA) response(now time.Time, p Path, ps *wire.Payloads, err error) {
 	ex := sa.ex
 	if err != nil {
 		// Responses are not answered (section 2.21): a Delete tells the peer that this end is gone.
@@ -211,6 +211,9 @@ func (sa *SA) response(now time.Time, ps *wire.Payloads, err error) {
 		sa.rekeyIKEResponse(now, ex, ps)
 	default:
 		sa.ex = nil
-		sa.informed(now, ex)
+		if sa.cookie2Holds(now, ex, ps) {
+			sa.informed(now, ex, p, ps)
+		}
 	}
+	sa.answeredOn(now, ex, p)
 }

@@ -5,10 +5,11 @@ import "time"
 // retransmission is when a request is sent again: RFC 7296 section 2.1 leaves the timing to the
 // sender, section 2.4 wants an exponential back-off over several minutes at most.
 type retransmission struct {
-	next time.Time
-	wait time.Duration
-	max  time.Duration
-	left int // times it may still be sent
+	next  time.Time
+	wait  time.Duration
+	max   time.Duration
+	left  int // times it may still be sent
+	tries int // times it was sent
 }
 
 // How long the last words of an SA are repeated: the peer may be gone already.
@@ -33,6 +34,7 @@ func (sa *SA) patience(now time.Time, k taskKind) retransmission {
 		r.wait, r.left = closeFirst, closeTries
 	}
 	r.left--
+	r.tries = 1
 	r.next = now.Add(r.wait)
 	return r
 }
@@ -49,10 +51,12 @@ func (sa *SA) advanceRetransmit(now time.Time) {
 		return
 	}
 	ex.left--
+	ex.tries++
 	ex.wait = min(2*ex.wait, ex.max)
 	ex.next = now.Add(ex.wait)
 	sa.c.Counters.Retransmitted.Add(1)
 	sa.sendAll(sa.path, ex.datagrams)
+	sa.spread(ex)
 }
 
 // giveUp draws the conclusion from a request that was never answered.

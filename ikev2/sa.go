@@ -40,6 +40,7 @@ type SA struct {
 	asking *asking   // the question that holds everything up, or nil
 	nextID QuestionID
 
+	mob   *mobility // nil: nothing of MOBIKE to keep
 	live  livenessState
 	close closeState
 	// childless is when an SA without any Child SA is given up; zero while it has one.
@@ -52,6 +53,7 @@ type SA struct {
 type peerFacts struct {
 	fragmentation bool
 	flexVPN       bool
+	mobike        bool // both ends know MOBIKE
 	deleteReason  bool
 	version       string
 }

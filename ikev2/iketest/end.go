@@ -25,6 +25,8 @@ type End struct {
 	// traffic.
 	Children map[uint32]ikev2.Child
 	Outbound uint32
+	// Data is where its packets run.
+	Data ikev2.Path
 	// SPIs are the local SPIs that lead to the SA.
 	SPIs       map[uint64]bool
 	Sent       int // datagrams
@@ -173,6 +175,8 @@ func brief(o ikev2.Event) string {
 		return fmt.Sprintf("%08x", o.SPIIn)
 	case ikev2.ChildGone:
 		return fmt.Sprintf("%08x %s", o.SPIIn, o.Reason)
+	case ikev2.Moved:
+		return fmt.Sprintf("%s to %s, ESP in UDP %v", o.Path.Local, o.Path.Remote, o.Path.Encap)
 	}
 	return ""
 }
@@ -194,6 +198,13 @@ func (e *End) happened(o ikev2.Event) {
 		if e.Outbound == o.SPIIn {
 			e.Outbound = 0
 		}
+	case ikev2.Established:
+		e.Data = o.Path
+	case ikev2.Moved:
+		if o.Path == e.Data {
+			t.Errorf("the %s moves its data plane to where it is", e.Name)
+		}
+		e.Data = o.Path
 	case ikev2.SPIAdded:
 		e.SPIs[o.SPI] = true
 	case ikev2.SPIRemoved:

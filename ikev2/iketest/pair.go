@@ -23,6 +23,8 @@ type Pair struct {
 	Link []Flight
 	// NAT, if set, is the address and port the hub sees instead of the spoke's.
 	NAT func(spoke netip.AddrPort) netip.AddrPort
+	// Blocked, if set, says on which paths, as their sender sees them, nothing arrives.
+	Blocked func(ikev2.Path) bool
 	// Fate, if set, decides what becomes of each datagram sent: the delays of its copies; none is loss.
 	Fate func() []time.Duration
 
@@ -100,6 +102,10 @@ func (p *Pair) note(format string, args ...any) {
 
 func (p *Pair) send(from *End, s ikev2.Send) {
 	f := Flight{From: from, To: from.peer, Path: s.Path, Datagram: s.Datagram, At: p.Now}
+	if p.Blocked != nil && p.Blocked(s.Path) {
+		p.note("nothing gets through from %s to %s: %s", s.Path.Local.Addr(), s.Path.Remote.Addr(), f)
+		return
+	}
 	if p.Fate == nil {
 		p.queue(f)
 		return
@@ -190,7 +196,7 @@ func (p *Pair) Arrive(f Flight) { p.arrive(f) }
 
 func (p *Pair) arrive(f Flight) {
 	path := p.through(f)
-	p.note("%s <- %s", f.To.Name, f)
+	p.note("%s <- %s from %s", f.To.Name, f, path.Remote)
 	f.To.receive(path, f.Datagram)
 }
 
