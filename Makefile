@@ -8,10 +8,12 @@ FUZZTIME ?= 10s
 DEMO_PACKAGES := iproute2 iputils-ping curl
 TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl nftables conntrack prometheus charon-systemd strongswan-swanctl \
 	libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
+# What the virtual machine of the kernel data plane's tests needs.
+VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
 
 export CGO_ENABLED := 0
 
-.PHONY: build demo test lint fuzz bench clean demo-deps test-deps
+.PHONY: build demo test test-kernel lint fuzz bench clean demo-deps test-deps vm-deps
 
 build:
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/flexvpn ./cmd/flexvpn
@@ -21,6 +23,11 @@ demo: demo-deps build
 
 test: test-deps build lint
 	go test -timeout 25m -parallel 4 ./...
+	$(MAKE) test-kernel
+
+# The kernel data plane, in a virtual machine with Debian's kernel; NATIVE=1 uses this machine's own.
+test-kernel: test-deps vm-deps build
+	./deploy/vm/test-kernel.sh $(if $(NATIVE),native)
 
 lint:
 	@out=$$(go tool gofumpt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
@@ -38,6 +45,9 @@ demo-deps:
 
 test-deps:
 	@./deploy/install.sh $(TEST_PACKAGES)
+
+vm-deps:
+	@./deploy/install.sh $(VM_PACKAGES)
 
 clean:
 	rm -rf bin

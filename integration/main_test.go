@@ -41,6 +41,9 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if binary = os.Getenv("FLEXVPN_BINARY"); binary != "" {
+		return m.Run() // a virtual machine would take minutes to build it
+	}
 	binary = filepath.Join(dir, "flexvpn")
 	build := exec.Command("go", "build", "-o", binary, "flexvpn/cmd/flexvpn")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -49,6 +52,15 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// needKernel is the first line of a test that needs XFRM, GRE or VRFs: it runs in the virtual machine
+// of make test-kernel, or where a kernel is said to have them (make test-kernel NATIVE=1).
+func needKernel(t *testing.T) {
+	t.Helper()
+	if os.Getenv("FLEXVPN_VM") == "" {
+		t.Skip("make test-kernel runs this test, in a virtual machine with a full kernel")
+	}
 }
 
 // pattern is the content that helpers exchange: every octet depends on its place, so that lost,

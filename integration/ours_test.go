@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,11 +122,27 @@ func newLab(t *testing.T, name string) *netlab.Lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		keepState(t)
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return l
+}
+
+// keepState dumps the kernel's state to where make test-kernel keeps what a failed test leaves.
+func keepState(t *testing.T) {
+	dir := os.Getenv("FLEXVPN_ARTIFACTS")
+	if !t.Failed() || dir == "" {
+		return
+	}
+	out, err := exec.Command("../deploy/vm/dump.sh").CombinedOutput()
+	if err != nil {
+		t.Log(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-")+".txt"), out, 0o600); err != nil {
+		t.Log(err)
+	}
 }
 
 func node(t *testing.T, l *netlab.Lab, name string) *netlab.Node {
