@@ -125,6 +125,8 @@ func (sa *SA) informed(now time.Time, ex *exchange, p Path, ps *wire.Payloads) {
 		sa.verified(ex)
 	case taskClose:
 		sa.endClose()
+	case taskConfig:
+		sa.emit(ConfigAcknowledged{})
 	}
 }
 

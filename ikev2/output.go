@@ -59,6 +59,9 @@ type Established struct {
 // ConfigSet: the peer sent a CFG_SET, which the SA has acknowledged.
 type ConfigSet struct{ Attributes []wire.Attribute }
 
+// ConfigAcknowledged: the peer has answered a CFG_SET of this end.
+type ConfigAcknowledged struct{}
+
 // UseChild: from now on send on this Child SA.
 type UseChild struct{ SPIIn, SPIOut uint32 }
 
@@ -116,28 +119,30 @@ const (
 	ReasonRetry CloseReason = "retry"
 )
 
-func (Send) output()         {}
-func (Keepalive) output()    {}
-func (Authenticate) output() {}
-func (Authorize) output()    {}
-func (Install) output()      {}
-func (Traffic) output()      {}
-func (Established) output()  {}
-func (ConfigSet) output()    {}
-func (UseChild) output()     {}
-func (ChildGone) output()    {}
-func (SPIAdded) output()     {}
-func (SPIRemoved) output()   {}
-func (IKERekeyed) output()   {}
-func (Moved) output()        {}
-func (Closed) output()       {}
+func (Send) output()               {}
+func (Keepalive) output()          {}
+func (Authenticate) output()       {}
+func (Authorize) output()          {}
+func (Install) output()            {}
+func (Traffic) output()            {}
+func (Established) output()        {}
+func (ConfigSet) output()          {}
+func (ConfigAcknowledged) output() {}
+func (UseChild) output()           {}
+func (ChildGone) output()          {}
+func (SPIAdded) output()           {}
+func (SPIRemoved) output()         {}
+func (IKERekeyed) output()         {}
+func (Moved) output()              {}
+func (Closed) output()             {}
 
-func (Established) event() {}
-func (ConfigSet) event()   {}
-func (UseChild) event()    {}
-func (ChildGone) event()   {}
-func (SPIAdded) event()    {}
-func (SPIRemoved) event()  {}
-func (IKERekeyed) event()  {}
-func (Moved) event()       {}
-func (Closed) event()      {}
+func (Established) event()        {}
+func (ConfigSet) event()          {}
+func (ConfigAcknowledged) event() {}
+func (UseChild) event()           {}
+func (ChildGone) event()          {}
+func (SPIAdded) event()           {}
+func (SPIRemoved) event()         {}
+func (IKERekeyed) event()         {}
+func (Moved) event()              {}
+func (Closed) event()             {}
