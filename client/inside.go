@@ -35,35 +35,36 @@ type Inside interface {
 	Down(TunnelDown)
 }
 
-// tellInside tells every inside service how the session's tunnel stands.
-func (s *session) tellInside() {
-	c := s.client
-	if !s.up || s.spec.Name == "" {
+// tellInside tells every inside service how the tunnel stands: that of the session that carries the
+// traffic. When another session takes over, its Up replaces the former one's without a Down between.
+func (c *Client) tellInside() {
+	s := c.lead
+	if s == nil || !s.up || c.tunnel.Name == "" {
 		return
 	}
-	s.told = true
+	c.told = true
 	for _, in := range c.cfg.Inside {
 		in.Up(s.tunnelUp())
 	}
 }
 
 // untellInside takes it back; without an Up before, there is nothing to take back.
-func (s *session) untellInside() {
-	if !s.told {
+func (c *Client) untellInside() {
+	if !c.told {
 		return
 	}
-	s.told = false
-	for _, in := range s.client.cfg.Inside {
-		in.Down(TunnelDown{Client: s.client.Name(), Wanted: s.client.wanted})
+	c.told = false
+	for _, in := range c.cfg.Inside {
+		in.Down(TunnelDown{Client: c.Name(), Wanted: c.machine.wanted})
 	}
 }
 
 func (s *session) tunnelUp() TunnelUp {
 	u := TunnelUp{
-		Client: s.client.Name(), Tunnel: s.spec.Name, Local: s.path.Local.Addr(), Pushed: s.pushed.Clone(),
+		Client: s.client.Name(), Tunnel: s.client.tunnel.Name, Source: s.from.iface, Local: s.path.Local.Addr(), Pushed: s.pushed.Clone(),
 		Inside: slices.Clone(s.client.cfg.Client.Inside),
 	}
-	for _, p := range s.spec.Addresses {
+	for _, p := range s.addresses() {
 		u.Addresses = append(u.Addresses, p.Addr())
 	}
 	return u

@@ -16,31 +16,31 @@ import (
 	"flexvpn/vtemplate"
 )
 
-// steady is how long a session must have stood for its loss to be news: one that is lost sooner
-// counts as a failed attempt, so that a hub that takes spokes in and throws them out again (two
-// spokes with one identity, say) is not asked in a tight loop.
-const steady = 10 * time.Second
-
 // greProtocol is GRE's IP protocol number.
 const greProtocol = 47
 
-// A session is one attempt at a hub and what becomes of it. The client's goroutine owns it; what
-// show reads of it is guarded by Client.mu.
+// A session is a leg of the machine made real: one attempt at a hub and what becomes of it. The
+// client's goroutine owns it; what show reads of it is guarded by Client.mu.
 type session struct {
 	client  *Client
-	id      uint64
+	id      uint64 // the leg's
 	conn    *endpoint.Conn
 	started time.Time
-	path    ikev2.Path
-	why     string // why this end closes it
-	asked   bool   // the operator closed it
-	told    bool   // the inside services know of it
+	from    source
+	why     string   // why this end closes it
+	left    failover // the machine gave it up for this; empty: it did not
+	over    bool     // it has ended
 
-	up     bool
-	remote ikev2.Identity
-	spec   dataplane.Interface // as last applied; Name is empty before the first Install
-	pushed authz.Pushed
-	since  time.Time
+	path     ikev2.Path
+	children []dataplane.Child
+	outbound uint32 // SPIIn of the child that carries outgoing packets
+	up       bool
+	ready    bool // the machine has been told that it is up
+	routed   bool
+	said     bool // its coming up was logged, so its end is, too
+	remote   ikev2.Identity
+	pushed   authz.Pushed
+	since    time.Time
 	// peerVersion is the hub's APPLICATION_VERSION.
 	peerVersion string
 }
@@ -64,8 +64,9 @@ func (s *session) answer(conn *endpoint.Conn, q ikev2.Question) {
 	case ikev2.Install:
 		conn.Answer(ikev2.InstallAnswer{ID: q.ID, Err: s.install(q)})
 	case ikev2.Traffic:
-		c, _ := s.client.cfg.Plane.Counters(s.spec.Name)
-		conn.Answer(ikev2.TrafficAnswer{ID: q.ID, LastIn: c.LastIn, LastOut: c.LastOut})
+		a := ikev2.TrafficAnswer{ID: q.ID}
+		a.LastIn, a.LastOut = s.lastTraffic()
+		conn.Answer(a)
 	}
 }
 
@@ -74,149 +75,181 @@ func (s *session) react(conn *endpoint.Conn, e ikev2.Event) {
 	switch e := e.(type) {
 	case ikev2.Established:
 		s.established(e)
+	case ikev2.ConfigAcknowledged:
+		s.becomeReady()
 	case ikev2.UseChild:
-		s.change("switch outbound sa", func(spec *dataplane.Interface) { spec.Outbound = e.SPIIn })
+		s.change("switch outbound sa", func() { s.outbound = e.SPIIn })
 	case ikev2.ChildGone:
 		s.childGone(e)
 	case ikev2.Moved:
-		s.moveTo(e.Path)
-		s.change("follow the hub's new address", func(spec *dataplane.Interface) { spec.Path = vtemplate.Path(e.Path) })
-		s.tellInside()
+		s.change("follow the hub's new address", func() { s.path = e.Path })
+		s.client.tellInside()
 	case ikev2.ConfigSet:
 		s.client.mu.Lock()
 		s.pushed.Routes = authz.FromRouteSet(e.Attributes)
 		s.client.mu.Unlock()
-		s.installRoutes()
-		s.tellInside()
+		if s.routed {
+			s.installRoutes()
+		}
+		s.client.tellInside()
 	case ikev2.Closed:
 		s.ended(e)
 	}
 }
 
+// install puts a Child SA into the tunnel. Traffic moves to the session's first one only when the
+// session carries it.
 func (s *session) install(q ikev2.Install) error {
 	if s.why != "" {
 		return fmt.Errorf("the session is being closed: %s", s.why)
 	}
-	s.moveTo(q.Path)
-	next := s.spec
-	if next.Name == "" {
-		next = vtemplate.BuildTunnel(s.client.cfg.Client.Tunnel, s.client.cfg.Node)
-		next.Path = vtemplate.Path(q.Path)
-	}
 	child := vtemplate.Child(q.Child)
 	child.Limits = vtemplate.Limits(s.client.cfg.Profile.Config.Lifetime)
-	next.Children = append(slices.Clone(next.Children), child)
-	if len(next.Children) == 1 {
-		next.Outbound = q.Child.SPIIn
+	before, beforePath, beforeOut := s.children, s.path, s.outbound
+	s.set(func() {
+		s.path = q.Path
+		s.children = append(slices.Clone(s.children), child)
+		if len(s.children) == 1 {
+			s.outbound = child.SPIIn
+		}
+	})
+	if err := s.client.applyTunnel(); err != nil {
+		s.set(func() { s.children, s.path, s.outbound = before, beforePath, beforeOut })
+		return err
 	}
-	return s.apply(next)
-}
-
-// moveTo notes the path, which show reads.
-func (s *session) moveTo(p ikev2.Path) {
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	s.path = p
-}
-
-func (s *session) apply(next dataplane.Interface) error {
-	if err := s.client.cfg.Plane.Apply(next); err != nil {
-		return fmt.Errorf("tunnel %s: %w", next.Name, err)
-	}
-	s.client.mu.Lock()
-	s.spec = next
-	s.client.mu.Unlock()
 	return nil
 }
 
-func (s *session) change(what string, f func(*dataplane.Interface)) {
-	if s.spec.Name == "" {
+// set changes what show reads.
+func (s *session) set(f func()) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	f()
+}
+
+// change changes what the tunnel is made of.
+func (s *session) change(what string, f func()) {
+	s.set(f)
+	if len(s.children) == 0 || s.over {
 		return
 	}
-	next := s.spec
-	f(&next)
-	if err := s.apply(next); err != nil {
-		s.client.cfg.Log.Warn(what, "client", s.client.cfg.Client.Name, "err", err)
+	if err := s.client.applyTunnel(); err != nil {
+		s.client.cfg.Log.Warn(what, "client", s.client.Name(), "err", err)
 	}
 }
 
+func (s *session) has(spi uint32) bool {
+	return slices.ContainsFunc(s.children, func(c dataplane.Child) bool { return c.SPIIn == spi })
+}
+
 func (s *session) childGone(e ikev2.ChildGone) {
-	s.change("remove child sa", func(spec *dataplane.Interface) {
-		spec.Children = slices.DeleteFunc(slices.Clone(spec.Children), func(c dataplane.Child) bool { return c.SPIIn == e.SPIIn })
-		if spec.Outbound == e.SPIIn {
-			spec.Outbound = 0
-			if n := len(spec.Children); n > 0 {
-				spec.Outbound = spec.Children[n-1].SPIIn
+	had := len(s.children)
+	s.change("remove child sa", func() {
+		s.children = slices.DeleteFunc(slices.Clone(s.children), func(c dataplane.Child) bool { return c.SPIIn == e.SPIIn })
+		if s.outbound == e.SPIIn {
+			s.outbound = 0
+			if n := len(s.children); n > 0 {
+				s.outbound = s.children[n-1].SPIIn
 			}
 		}
 	})
-	if s.spec.Name != "" && len(s.spec.Children) == 0 {
+	if had > 0 && len(s.children) == 0 {
 		s.close("the hub deleted the last Child SA")
 	}
 }
 
-// established puts to use what the hub gave: addresses, routes, and this end's own announcement.
+// established takes what the hub gave, and tells it what is behind this spoke. The session is ready
+// for traffic when the hub has acknowledged that.
 func (s *session) established(e ikev2.Established) {
 	c := s.client
-	c.mu.Lock()
-	s.up, s.remote, s.since, s.peerVersion, s.path = true, e.Remote, time.Now(), e.PeerVersion, e.Path
-	s.pushed = authz.FromReply(e.Config)
-	c.mu.Unlock()
-	if c.cfg.Client.Tunnel.Negotiated {
-		if len(s.pushed.Addresses) == 0 {
-			c.mu.Lock()
-			s.up = false // it never was of use: the next attempt waits its turn
-			c.mu.Unlock()
-			s.close("the hub gave no address, and the tunnel wants one (address: negotiated): give its policy a pool or the tunnel an address")
-			return
-		}
-		s.change("set the negotiated address", func(spec *dataplane.Interface) { spec.Addresses = hostPrefixes(s.pushed.Addresses) })
+	s.set(func() {
+		s.up, s.remote, s.since, s.peerVersion, s.path = true, e.Remote, time.Now(), e.PeerVersion, e.Path
+		s.pushed = authz.FromReply(e.Config)
+	})
+	if s.pushed.Ignored > 0 {
+		c.cfg.Log.Warn("the hub pushed values that make no sense or are too many: they are ignored", "client", c.Name(), "session", s.name(), "values", s.pushed.Ignored)
 	}
-	s.installRoutes()
-	s.announce()
-	c.failure = 0
-	c.totals.setups.Add(1)
-	c.totals.up.Store(1)
-	c.set(func(st *status) { st.state, st.lastErr = active, "" })
-	c.cfg.Log.Info("session up", "client", c.cfg.Client.Name, "identity", profile.IdentityText(e.Remote), "peer", e.Path.Remote.String(),
-		"session", s.name(), "interface", s.spec.Name, "addresses", s.pushed.Addresses, "took", e.Took.Round(time.Microsecond))
-	s.tellInside()
+	if why := s.refusal(); why != "" {
+		s.set(func() { s.up = false })
+		s.close(why)
+		return
+	}
+	s.change("set the negotiated address", func() {})
+	if !s.announce() || len(c.legs) == 1 {
+		s.becomeReady()
+	}
+}
+
+// refusal is why what the hub gave cannot be used; empty: it can.
+func (s *session) refusal() string {
+	if !s.client.cfg.Client.Tunnel.Negotiated {
+		return ""
+	}
+	if len(s.pushed.Addresses) == 0 {
+		return "the hub gave no address, and the tunnel wants one (address: negotiated): give its policy a pool or the tunnel an address"
+	}
+	if s.client.cfg.Owner == nil {
+		return ""
+	}
+	for _, a := range s.pushed.Addresses {
+		owner, err := s.client.cfg.Owner(a)
+		if err != nil {
+			s.client.cfg.Log.Warn("look for an address on other interfaces", "client", s.client.Name(), "address", a.String(), "err", err)
+		} else if owner != "" && owner != s.client.cfg.Client.Tunnel.Name {
+			return fmt.Sprintf("the hub gave the address %s, which interface %s has already: take it away there, or let the hub give another", a, owner)
+		}
+	}
+	return ""
+}
+
+// becomeReady tells the machine, once.
+func (s *session) becomeReady() {
+	if s.ready || !s.up || s.why != "" {
+		return
+	}
+	s.ready = true
+	s.client.step(func(now time.Time) { s.client.machine.up(now, s.id, s.pushed.BackupGateways, false) })
 }
 
 func (s *session) installRoutes() {
 	c := s.client
+	s.routed = true
 	routes := c.cfg.Profile.Config.Routes
 	ok, refused := routing.Accept(authz.Accept{Any: routes.Accept.Any, Prefixes: routes.Accept.Prefixes}, s.pushed.Routes, s.path.Remote.Addr())
 	if len(refused) > 0 {
-		c.cfg.Log.Warn("pushed routes refused", "client", c.cfg.Client.Name, "prefixes", refused, "hint", "see routes.accept of the profile")
+		c.cfg.Log.Warn("pushed routes refused", "client", c.Name(), "prefixes", refused, "hint", "see routes.accept of the profile")
 	}
 	if err := c.cfg.Routes.PinTransport(s.name()+"/transport", s.path.Remote.Addr(), ok); err != nil {
-		c.cfg.Log.Warn("pin the hub's transport route", "client", c.cfg.Client.Name, "err", err)
+		c.cfg.Log.Warn("pin the hub's transport route", "client", c.Name(), "err", err)
 	}
 	err := c.cfg.Routes.Set(s.name()+"/ikev2", routing.Announcement{
-		Interface: s.spec.Name, Source: "ikev2", Identity: profile.IdentityText(s.remote), Prefixes: ok, Distance: routes.Distance,
+		Interface: c.cfg.Client.Tunnel.Name, Source: "ikev2", Identity: profile.IdentityText(s.remote), Prefixes: ok, Distance: routes.Distance,
 	})
 	if err != nil {
-		c.cfg.Log.Warn("install pushed routes", "client", c.cfg.Client.Name, "err", err)
+		c.cfg.Log.Warn("install pushed routes", "client", c.Name(), "err", err)
 	}
 }
 
-// announce tells the hub which prefixes are behind this spoke (IKEv2 routing: CFG_SET).
-func (s *session) announce() {
+// announce tells the hub which prefixes are behind this spoke (IKEv2 routing: CFG_SET); false: none.
+func (s *session) announce() bool {
 	routes := s.client.cfg.Profile.Config.Routes
 	prefixes := slices.Clone(routes.Set)
 	if routes.SetInterface {
-		for _, p := range s.spec.Addresses {
+		for _, p := range s.addresses() {
 			prefixes = append(prefixes, netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 		}
 	}
-	if len(prefixes) > 0 {
-		s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.SetConfig(now, authz.RouteSet(prefixes)) })
+	if len(prefixes) == 0 {
+		return false
 	}
+	return s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.SetConfig(now, authz.RouteSet(prefixes)) })
 }
 
-// close takes the tunnel down now and lets the engine say good-bye; ended follows.
+// close takes the session out of the tunnel now and lets the engine say good-bye; ended follows.
 func (s *session) close(why string) {
+	if s.why != "" || s.over {
+		return
+	}
 	s.why = why
 	s.teardown()
 	if s.conn == nil || !s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.Close(now, why) }) {
@@ -227,57 +260,63 @@ func (s *session) close(why string) {
 // teardown gives back what the session made, in reverse order. It may be called twice.
 func (s *session) teardown() {
 	c := s.client
-	s.untellInside()
 	c.cfg.Routes.Remove(s.name() + "/ikev2")
 	c.cfg.Routes.Remove(s.name() + "/transport")
-	if s.spec.Name == "" {
-		return
+	s.routed = false
+	s.set(func() { s.children, s.outbound = nil, 0 })
+	if c.lead == s {
+		c.untellInside()
+		c.lead = nil
+		c.totals.up.Store(0)
 	}
-	name := s.spec.Name
-	if err := c.cfg.Plane.Remove(name); err != nil {
-		c.cfg.Log.Error("remove tunnel", "client", c.cfg.Client.Name, "interface", name, "err", err)
+	s.sayDown()
+	if err := c.applyTunnel(); err != nil {
+		c.cfg.Log.Error("take a session out of the tunnel", "client", c.Name(), "session", s.name(), "err", err)
 	}
-	c.mu.Lock()
-	s.spec = dataplane.Interface{}
-	c.mu.Unlock()
 }
 
+// ended follows the engine's last event.
 func (s *session) ended(e ikev2.Closed) {
 	c := s.client
-	s.teardown()
-	if c.session != s {
+	if s.over {
 		return
 	}
-	c.session = nil
-	c.set(func(st *status) { st.session = nil })
+	s.over = true
+	s.teardown()
 	detail := e.Detail
 	if s.why != "" {
 		detail = s.why
 	}
-	lasted := time.Since(s.since)
 	if s.up {
-		c.totals.up.Store(0)
 		c.totals.endedWith(e.Reason)
-		c.cfg.Log.Info("session down", "client", c.cfg.Client.Name, "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)
-	} else {
+		c.cfg.Log.Info("session down", "client", c.Name(), "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)
+	} else if s.left == "" {
+		c.totals.failed.Add(1)
 		c.totals.failedWith(e.Reason)
+		c.cfg.Log.Warn("connection attempt failed", "client", c.Name(), "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)
 	}
-	switch {
-	case s.asked:
-		c.attempt() // does nothing unless a tunnel is wanted again
-	case s.up && lasted >= steady:
-		c.lost(detail)
-	default:
-		c.failed(fmt.Sprintf("%s: %s", e.Reason, detail))
+	if c.leaving[s] {
+		delete(c.leaving, s)
+		return
 	}
+	delete(c.legs, s.id)
+	if !s.up {
+		detail = fmt.Sprintf("%s: %s", e.Reason, detail)
+	}
+	c.step(func(now time.Time) { c.machine.ended(now, s.id, endingOf(e, s.why != "", detail)) })
 }
 
-func (s *session) name() string { return fmt.Sprintf("%s-%d", s.client.cfg.Client.Name, s.id) }
-
-func hostPrefixes(addrs []netip.Addr) []netip.Prefix {
-	var out []netip.Prefix
-	for _, a := range addrs {
-		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+// endingOf is the engine's last word in the machine's terms; ours: this end closed the session.
+func endingOf(e ikev2.Closed, ours bool, detail string) ending {
+	out := ending{reason: byOther, detail: detail}
+	switch {
+	case ours:
+	case e.Reason == ikev2.ReasonPeerDelete:
+		out.reason, out.deleted = byHub, true
+	case e.Reason == ikev2.ReasonPeerDead, e.Reason == ikev2.ReasonTimeout:
+		out.reason = byDead
 	}
 	return out
 }
+
+func (s *session) name() string { return fmt.Sprintf("%s-%d", s.client.Name(), s.id) }

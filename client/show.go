@@ -3,82 +3,109 @@ package client
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"flexvpn/authz"
-	"flexvpn/dataplane"
-	"flexvpn/ikev2"
 	"flexvpn/ops/view"
 	"flexvpn/profile"
 )
 
-// totals are the client's counters.
-type totals struct {
-	up     atomic.Uint64 // 0 or 1
-	setups atomic.Uint64
-	failed atomic.Uint64
-
-	mu       sync.Mutex
-	failures map[string]uint64
-	ended    map[string]uint64
-}
-
-func (t *totals) init() { t.failures, t.ended = map[string]uint64{}, map[string]uint64{} }
-
-func (t *totals) failedWith(r ikev2.CloseReason) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.failures[string(r)]++
-}
-
-func (t *totals) endedWith(r ikev2.CloseReason) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ended[string(r)]++
-}
-
 // Name is the profile's name.
 func (c *Client) Name() string { return c.cfg.Client.Name }
 
-// AddTo adds the client's part to v.
-func (c *Client) AddTo(v *view.Stats) {
-	t := &c.totals
-	v.SessionsUp["client"] += t.up.Load()
-	v.SetupsTotal["client"] += t.setups.Load()
-	t.mu.Lock()
-	for reason, n := range t.failures {
-		v.FailuresTotal[reason] += n
+// status is what show reads of the machine: a copy, made after each of its steps.
+type status struct {
+	view    view.Client
+	since   time.Time
+	session *session // that carries or will carry; nil: none
+}
+
+// look copies what show reads.
+func (c *Client) look(now time.Time) {
+	m := c.machine
+	v := view.Client{
+		Name: c.Name(), State: string(m.state), Why: m.why, Attempt: m.failures, Connect: c.cfg.Client.Connect,
+		Reactivate: c.cfg.Client.Reactivate, BackupGroup: c.cfg.Client.BackupGroup, Tunnel: c.cfg.Client.Tunnel.Name,
 	}
-	for reason, n := range t.ended {
-		v.EndedTotal[reason] += n
+	if at := m.retryAt; m.state == backingOff {
+		v.NextTry = &at
 	}
-	t.mu.Unlock()
+	current := m.resume
+	if m.main != nil {
+		current = m.main.peer
+		v.Source, v.SourceInterface = addressText(m.main.from.addr), m.main.from.iface
+	}
+	switch m.state {
+	case resolving, connecting:
+		v.Attempt++
+	case active:
+		v.Attempt = 0
+	}
+	if current != nil {
+		v.Peer = current.String()
+	}
+	for _, p := range m.peers {
+		v.Peers = append(v.Peers, viewPeer(p, p == current, m.unavailable(now, p)))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v.Clients[c.Name()] = string(c.status.state)
+	if c.seen.view.State != v.State {
+		c.seen.since = now
+	}
+	v.Since = c.seen.since
+	c.seen.view, c.seen.session = v, nil
+	if m.main != nil {
+		c.seen.session = c.legs[m.main.id]
+	}
+}
+
+func viewPeer(p *peer, current bool, unavailable string) view.ClientPeer {
+	v := view.ClientPeer{
+		Sequence: p.Sequence, Peer: p.String(), Current: current, Failures: p.failures, LastError: p.lastErr,
+		Available: unavailable == "", Unavailable: unavailable,
+	}
+	if p.FQDN != "" {
+		v.Addresses = slices.Clone(p.addrs)
+	}
+	if p.origin != nil {
+		v.PushedBy = p.origin.String()
+	}
+	if p.Track.Number != 0 {
+		v.Track = p.Track.String()
+	}
+	return v
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // View is the profile's state for show.
 func (c *Client) View() view.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	st := &c.status
-	v := view.Client{
-		Name: c.Name(), State: string(st.state), Peer: peerText(c.cfg.Client.Peers[st.peer]),
-		Tunnel: c.cfg.Client.Tunnel.Name, Attempt: st.attempt, Since: st.since, LastError: st.lastErr,
+	v := c.seen.view
+	v.Peers = slices.Clone(v.Peers)
+	for _, p := range v.Peers {
+		if p.Current {
+			v.LastError = p.LastError
+		}
 	}
-	if !st.nextTry.IsZero() {
-		next := st.nextTry
-		v.NextTry = &next
+	if v.LastError == "" {
+		v.LastError = v.Why
 	}
-	for i, p := range c.cfg.Client.Peers {
-		v.Peers = append(v.Peers, view.ClientPeer{Sequence: p.Sequence, Peer: peerText(p), Current: i == st.peer, Failures: st.failures[i]})
-	}
-	if s := st.session; s != nil {
-		v.Session, v.Source, v.Addresses = s.name(), s.path.Local.Addr().String(), s.pushed.Addresses
-		v.Pushed = pushedAttributes(s.pushed)
+	if s := c.seen.session; s != nil {
+		v.Session = s.name()
+		if s.up {
+			v.Source, v.Addresses = s.path.Local.Addr().String(), s.pushed.Addresses
+			v.Pushed = pushedAttributes(s.pushed)
+		}
 	}
 	return v
 }
@@ -113,12 +140,12 @@ func list[T fmt.Stringer](values []T) string {
 // routes and the SA.
 func (c *Client) Session(ctx context.Context, detail bool) (view.Session, bool, error) {
 	c.mu.Lock()
-	s := c.status.session
+	s := c.seen.session
 	if s == nil || !s.up {
 		c.mu.Unlock()
 		return view.Session{}, false, nil
 	}
-	spec, conn := s.spec, s.conn
+	spec, conn := c.tunnel, s.conn
 	v := view.Session{
 		ID: s.name(), Role: "client", State: "UP-ACTIVE", Identity: profile.IdentityText(s.remote),
 		Profile: c.cfg.Profile.Config.Name, Local: s.path.Local.String(), Remote: s.path.Remote.String(), Encap: s.path.Encap,
@@ -157,28 +184,12 @@ func (c *Client) Session(ctx context.Context, detail bool) (view.Session, bool, 
 // Interface is the tunnel as it stands; false when there is none.
 func (c *Client) Interface() (view.Interface, bool) {
 	c.mu.Lock()
-	s := c.status.session
-	if s == nil || s.spec.Name == "" {
+	spec, s := c.tunnel, c.seen.session
+	if spec.Name == "" || s == nil {
 		c.mu.Unlock()
 		return view.Interface{}, false
 	}
-	spec, name, identity := s.spec, s.name(), profile.IdentityText(s.remote)
+	name, identity := s.name(), profile.IdentityText(s.remote)
 	c.mu.Unlock()
 	return profile.ViewInterface(name, identity, spec, c.cfg.Plane), true
-}
-
-// PlaneEvent follows an event of the data plane that concerns this client's tunnel; false when the
-// interface is another's.
-func (c *Client) PlaneEvent(e dataplane.Event) bool {
-	if e.Interface != c.cfg.Client.Tunnel.Name {
-		return false
-	}
-	c.do(func() {
-		s := c.session
-		if s == nil || s.conn == nil {
-			return
-		}
-		profile.OnPlaneEvent(s.conn, e, func() { s.close("its interface " + e.Interface + " was removed by somebody else") })
-	})
-	return true
 }

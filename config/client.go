@@ -9,11 +9,13 @@ import (
 // rawClient mirrors one client profile.
 type rawClient struct {
 	header
-	peers   []rawPeer
-	connect rawConnect
-	profile given[string]
-	tunnel  given[string]
-	inside  []given[string]
+	peers       []rawPeer
+	connect     rawConnect
+	profile     given[string]
+	tunnel      given[string]
+	reactivate  given[bool]
+	backupGroup given[int]
+	inside      []given[string]
 }
 
 func (c *rawClient) keys() []key {
@@ -22,9 +24,9 @@ func (c *rawClient) keys() []key {
 		{name: "connect", part: &c.connect, def: "auto", example: "manual", doc: "`auto` connects at start and again whenever the connection is lost; `manual` waits for `flexvpn connect`."},
 		{name: "profile", part: named(&c.profile, word), required: true, example: "hubs", doc: "The IKEv2 profile to connect with."},
 		{name: "tunnel", part: named(&c.tunnel, interfaceName), required: true, example: "tunnel1", doc: "The tunnel interface; one client alone may use it."},
-		{name: "reactivate", part: later("a client stays on the peer it reached"), doc: "Return to a better peer."},
+		{name: "reactivate", part: boolean(&c.reactivate), def: "false", example: "true", doc: "Return to a better peer as soon as it is available again: the new tunnel is up before the old one is given up. `false` stays with the peer that was reached."},
 		{name: "sources", part: later("the source is what the routing table chooses"), doc: "Interfaces to connect from."},
-		{name: "backup-group", part: later("clients do not know of each other"), doc: "Clients that never use one peer at once."},
+		{name: "backup-group", part: integer(&c.backupGroup, 0, 255), def: "0", example: "10", doc: "Clients of one group never use the same hub at once: a peer that another of them has is skipped. 0 is no group."},
 		insideKey(&c.inside),
 	}
 }
@@ -53,6 +55,7 @@ type rawPeer struct {
 	address  given[netip.Addr]
 	fqdn     given[string]
 	resolve  given[string]
+	family   given[Family]
 }
 
 func (p *rawPeer) keys() []key {
@@ -60,7 +63,8 @@ func (p *rawPeer) keys() []key {
 		{name: "sequence", part: integer(&p.sequence, 1, 255), required: true, example: "1", doc: "Place in the order; each peer has its own."},
 		{name: "address", part: unicast(&p.address), otherwise: "none", example: "203.0.113.1", doc: "Address of the hub. A peer has an address or a name."},
 		{name: "fqdn", part: named(&p.fqdn, host), otherwise: "none", example: "hub2.example.net", doc: "Name of the hub."},
-		{name: "resolve", part: choice(&p.resolve, "dynamic"), otherwise: "the name is resolved once", example: "dynamic", doc: "`dynamic` resolves the name again for each attempt."},
+		{name: "resolve", part: choice(&p.resolve, "dynamic"), otherwise: "the name is resolved once, at the start", example: "dynamic", doc: "`dynamic` resolves the name again for each attempt. All addresses of an answer are tried, one an attempt."},
+		{name: "family", part: choice(&p.family, FamilyIPv4, FamilyIPv6), otherwise: "both", example: "ipv6", doc: "Which addresses of the name are used."},
 		{name: "track", part: later("there is no object tracking in this version"), doc: "Use the peer only while a track is up or down."},
 	}
 }
@@ -70,7 +74,10 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 	owner := map[string]string{}
 	for i := range raw {
 		c, in := &raw[i].v, "client "+raw[i].name
-		made := &Client{Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in), Inside: r.inside(c.inside, c.tunnel.v, in)}
+		made := &Client{
+			Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in),
+			Reactivate: c.reactivate.v, BackupGroup: c.backupGroup.v, Inside: r.inside(c.inside, c.tunnel.v, in),
+		}
 		if c.profile.ok {
 			made.Profile = findProfile(cfg.IKEv2.Profiles, c.profile.v)
 			if made.Profile == nil {
@@ -122,12 +129,15 @@ func (r *reader) peers(raw []rawPeer, in string) []Peer {
 		if p.resolve.typed && !p.fqdn.typed {
 			r.fail(p.resolve.at, "remove it", "resolve in a peer of %s needs an fqdn", in)
 		}
+		if p.family.typed && !p.fqdn.typed {
+			r.fail(p.family.at, "remove it", "family in a peer of %s needs an fqdn: an address has its own", in)
+		}
 		if first, again := sequences[p.sequence.v]; again && p.sequence.ok {
 			r.fail(p.sequence.at, "", "sequence %d is given twice in %s (first in line %d)", p.sequence.v, in, first.line)
 		} else if p.sequence.ok {
 			sequences[p.sequence.v] = p.sequence.at
 		}
-		out = append(out, Peer{Sequence: p.sequence.v, Address: p.address.v, FQDN: p.fqdn.v, Dynamic: p.resolve.v == "dynamic"})
+		out = append(out, Peer{Sequence: p.sequence.v, Address: p.address.v, FQDN: p.fqdn.v, Dynamic: p.resolve.v == "dynamic", Family: p.family.v})
 	}
 	slices.SortStableFunc(out, func(a, b Peer) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return out

@@ -115,6 +115,21 @@ func prose(into *given[string], most int) part {
 	return p
 }
 
+// boolean is true or false; the other words of YAML 1.1 (yes, on) would surprise.
+func boolean(into *given[bool]) part {
+	p := scalar(into, "one of", func(s string) (bool, error) {
+		switch s {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return false, problem{text: "must be true or false, not " + quote(s)}
+	})
+	p.limits = "true, false"
+	return p
+}
+
 func integer(into *given[int], least, most int) part {
 	p := scalar(into, "whole number", func(s string) (int, error) {
 		n, err := strconv.Atoi(s)

@@ -239,24 +239,6 @@ type VirtualTemplate struct {
 	Attach
 }
 
-// Client is a client profile.
-type Client struct {
-	Name    string
-	Peers   []Peer // by sequence
-	Connect string // auto (default) | manual
-	Profile *Profile
-	Tunnel  *Tunnel
-	Inside  []string // interfaces of the hosts behind; empty: all but the tunnel and its source
-}
-
-// Peer is a hub a client may connect to. Exactly one of Address and FQDN is set.
-type Peer struct {
-	Sequence int
-	Address  netip.Addr
-	FQDN     string
-	Dynamic  bool // resolve: dynamic
-}
-
 // Tunnel is a tunnel interface of a spoke.
 type Tunnel struct {
 	Name        string // the interface's name

@@ -254,6 +254,7 @@ func (n *Node) interfaceExists(name string) bool {
 }
 
 func (n *Node) buildClients() error {
+	groups := client.NewGroups()
 	for _, c := range n.cfg.Clients {
 		p, err := profile.New(n.cfg, c.Profile)
 		if err != nil {
@@ -261,7 +262,8 @@ func (n *Node) buildClients() error {
 		}
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
-			Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
+			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
+			Owner: n.addressOwner,
 		}))
 	}
 	return nil
@@ -274,6 +276,14 @@ func (n *Node) localTo(peer netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("no route to the peer %s: %w", peer, err)
 	}
 	return r.Source, nil
+}
+
+// addressOwner is the interface that has an address.
+func (n *Node) addressOwner(a netip.Addr) (string, error) {
+	if n.cfg.DataPlane == config.PlaneNone {
+		return "", nil
+	}
+	return n.rtnl.Owner(a)
 }
 
 // serve runs all tasks until ctx ends or one fails.

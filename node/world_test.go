@@ -152,13 +152,14 @@ func (w *world) end(addr, text string, known names) *end {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	groups := client.NewGroups()
 	for _, c := range cfg.Clients {
 		p, err := profile.New(cfg, c.Profile)
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		n.clients = append(n.clients, client.New(client.Config{
-			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Log: n.log,
+			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Groups: groups, Log: n.log,
 			Node: cfg.Node, IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
 			Inside: []client.Inside{e.told},
 		}))

@@ -46,7 +46,7 @@ var (
 )
 
 // clientStates is the closed set behind the label state of client_state.
-var clientStates = []string{"active", "backoff", "connecting", "down", "idle"}
+var clientStates = []string{"active", "backoff", "connecting", "idle", "resolve", "wait"}
 
 // collector turns one reading of the counters into metrics. It keeps nothing: a scrape costs the same
 // with one session and with a hundred thousand.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -54,8 +55,9 @@ func iosClientBlock(b *strings.Builder, c view.Client, detail bool) {
 	fmt.Fprintf(b, "  Profile : %s\n", c.Name)
 	fmt.Fprintf(b, "  Current state:%s\n", c.State)
 	fmt.Fprintf(b, "  Peer : %s\n", c.Peer)
-	fmt.Fprintf(b, "  Source : %s\n", c.Source)
-	b.WriteString("  ivrf : IP DEFAULT\n  fvrf : IP DEFAULT\n  Backup group: Default\n")
+	fmt.Fprintf(b, "  Source : %s\n", cmp.Or(c.SourceInterface, c.Source))
+	fmt.Fprintf(b, "  ivrf : %s\n  fvrf : %s\n", iosVRF(c.VRF), iosVRF(c.TransportVRF))
+	fmt.Fprintf(b, "  Backup group: %s\n", iosGroupName(c.BackupGroup))
 	fmt.Fprintf(b, "  Tunnel interface : %s\n", c.Tunnel)
 	for _, a := range c.Addresses {
 		fmt.Fprintf(b, "  Assigned IP address: %s\n", a)
@@ -63,15 +65,39 @@ func iosClientBlock(b *strings.Builder, c view.Client, detail bool) {
 	if detail {
 		b.WriteString("  Peer list:\n")
 		for _, p := range c.Peers {
-			current := ""
-			if p.Current {
-				current = " (current)"
-			}
-			fmt.Fprintf(b, "    %d %s%s\n", p.Sequence, p.Peer, current)
+			fmt.Fprintf(b, "    %d %s\n", p.Sequence, joined(" ", p.Peer, p.Track, iosPeerNotes(p)))
 		}
 		for _, a := range c.Pushed {
 			fmt.Fprintf(b, "  Pushed %s: %s\n", a.Name, a.Value)
 		}
 	}
 	b.WriteByte('\n')
+}
+
+func iosVRF(name string) string {
+	if name == "" {
+		return "IP DEFAULT"
+	}
+	return name
+}
+
+func iosGroupName(n int) string {
+	if n == 0 {
+		return "Default"
+	}
+	return fmt.Sprint(n)
+}
+
+func iosPeerNotes(p view.ClientPeer) string {
+	var notes []string
+	if p.PushedBy != "" {
+		notes = append(notes, "pushed by "+p.PushedBy)
+	}
+	if p.Current {
+		notes = append(notes, "current")
+	}
+	if len(notes) == 0 {
+		return ""
+	}
+	return "(" + strings.Join(notes, ", ") + ")"
 }

@@ -60,14 +60,18 @@ func printClients(w io.Writer, list []view.Client, now time.Time) error {
 func printClient(w io.Writer, c view.Client, now time.Time) error {
 	_, _ = fmt.Fprintf(w, "Client %s: %s for %s\n", c.Name, c.State, age(now, c.Since))
 	t := newTable(indent(w))
-	t.row("Peer", joined(", ", c.Peer, fmt.Sprintf("attempt %d", c.Attempt)))
+	t.row("Peer", joined(", ", c.Peer, attemptText(c.Attempt)))
+	if c.Why != "" && c.Why != c.LastError {
+		t.row("Waits for", c.Why)
+	}
 	if c.NextTry != nil {
 		t.row("Next try", "in "+until(now, *c.NextTry))
 	}
 	if c.LastError != "" {
 		t.row("Last error", c.LastError)
 	}
-	t.row("Source", c.Source)
+	t.row("Source", joined(" ", c.Source, c.SourceInterface))
+	t.row("Connect", joined(", ", c.Connect, groupText(c.BackupGroup), reactivateText(c.Reactivate)))
 	t.row("Tunnel", c.Tunnel)
 	t.row("Addresses", addressesText(c.Addresses))
 	t.row("Session", c.Session)
@@ -80,11 +84,51 @@ func printClient(w io.Writer, c view.Client, now time.Time) error {
 	return printAttributes(w, "Given by the hub", c.Pushed)
 }
 
+func attemptText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("attempt %d", n)
+}
+
+func groupText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("backup group %d", n)
+}
+
+func reactivateText(on bool) string {
+	if on {
+		return "reactivate"
+	}
+	return ""
+}
+
+// printPeers is the whole list in the order of preference. A gateway that a hub pushed stands behind
+// the peer that pushed it.
 func printPeers(w io.Writer, list []view.ClientPeer) error {
 	_, _ = fmt.Fprint(w, "\nPeers\n")
-	t := newTable(indent(w), "SEQUENCE", "PEER", "CURRENT", "FAILURES")
+	t := newTable(indent(w), "SEQUENCE", "PEER", "PUSHED BY", "TRACK", "CURRENT", "FAILURES", "STATE")
 	for _, p := range list {
-		t.row(fmt.Sprint(p.Sequence), p.Peer, yesNo(p.Current), fmt.Sprint(p.Failures))
+		t.row(fmt.Sprint(p.Sequence), joined(" ", p.Peer, addressesOf(p)), p.PushedBy, p.Track, yesNo(p.Current), fmt.Sprint(p.Failures), peerState(p))
 	}
 	return t.done()
+}
+
+func addressesOf(p view.ClientPeer) string {
+	if len(p.Addresses) == 0 {
+		return ""
+	}
+	return "(" + addressesText(p.Addresses) + ")"
+}
+
+func peerState(p view.ClientPeer) string {
+	switch {
+	case !p.Available && p.Unavailable != "":
+		return p.Unavailable
+	case p.LastError != "":
+		return "last: " + p.LastError
+	}
+	return "available"
 }

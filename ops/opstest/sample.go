@@ -145,17 +145,26 @@ func clients(now time.Time) []view.Client {
 	next := now.Add(6 * time.Second)
 	return []view.Client{
 		{
-			Name: "flex1", State: "ACTIVE", Peer: "192.0.2.1", Source: "203.0.113.1", Tunnel: "tunnel1",
-			Addresses: addrs("10.0.0.111"), Attempt: 1, Since: now.Add(-25 * time.Hour), Session: "c1",
-			Peers: []view.ClientPeer{{Sequence: 1, Peer: "192.0.2.1", Current: true}, {Sequence: 2, Peer: "hub2.example.net"}},
+			Name: "flex1", State: "ACTIVE", Peer: "192.0.2.1", Source: "203.0.113.1", SourceInterface: "eth0", Tunnel: "tunnel1",
+			Connect: "auto", Reactivate: true, BackupGroup: 10,
+			Addresses: addrs("10.0.0.111"), Since: now.Add(-25 * time.Hour), Session: "c1",
+			Peers: []view.ClientPeer{
+				{Sequence: 1, Peer: "192.0.2.1", Current: true, Track: "track 10 up", Available: true},
+				{Sequence: 1, Peer: "192.0.2.11", PushedBy: "192.0.2.1", Available: true},
+				{Sequence: 2, Peer: "hub2.example.net", Addresses: addrs("192.0.2.2"), Track: "track 11 up", Unavailable: "hub2.example.net waits for track 11 up"},
+			},
 			Pushed: []view.Attribute{
 				{Name: "dns", Value: "192.168.10.5", Origin: "hub"}, {Name: "routes", Value: "10.0.0.0/8", Origin: "hub"},
 			},
 		},
 		{
-			Name: "flex2", State: "BACKOFF", Peer: "hub2.example.net", Source: "203.0.113.1", Tunnel: "tunnel2",
+			Name: "flex2", State: "BACKOFF", Peer: "hub2.example.net", Source: "203.0.113.1", Tunnel: "tunnel2", Connect: "auto",
+			Why:     "hub2.example.net does not answer on 192.0.2.2:500: is UDP 500 open on the way?",
 			Attempt: 3, NextTry: &next, Since: now.Add(-2 * time.Second), LastError: "hub2.example.net does not answer on 192.0.2.2:500: is UDP 500 open on the way?",
-			Peers: []view.ClientPeer{{Sequence: 1, Peer: "192.0.2.9", Failures: 1}, {Sequence: 2, Peer: "hub2.example.net", Current: true, Failures: 2}},
+			Peers: []view.ClientPeer{
+				{Sequence: 1, Peer: "192.0.2.9", Failures: 1, Available: true},
+				{Sequence: 2, Peer: "hub2.example.net", Current: true, Failures: 2, Available: true},
+			},
 		},
 	}
 }

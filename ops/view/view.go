@@ -159,31 +159,6 @@ type Route struct {
 	Since     time.Time    `json:"since"`
 }
 
-// Client is a client profile's state.
-type Client struct {
-	Name      string       `json:"name"`
-	State     string       `json:"state"` // IDLE, CONNECTING, BACKOFF, ACTIVE, DOWN
-	Peer      string       `json:"peer"`  // the active or tried one
-	Source    string       `json:"source"`
-	Tunnel    string       `json:"tunnel"`
-	Addresses []netip.Addr `json:"addresses"`
-	Attempt   int          `json:"attempt"` // number of the attempt under way, from 1
-	NextTry   *time.Time   `json:"next_try,omitempty"`
-	Since     time.Time    `json:"since"` // in this state since
-	LastError string       `json:"last_error,omitempty"`
-	Session   string       `json:"session,omitempty"`
-	Peers     []ClientPeer `json:"peers"`
-	Pushed    []Attribute  `json:"pushed,omitempty"` // what the hub gave
-}
-
-// ClientPeer is one configured peer.
-type ClientPeer struct {
-	Sequence int    `json:"sequence"`
-	Peer     string `json:"peer"` // address or FQDN
-	Current  bool   `json:"current"`
-	Failures int    `json:"failures"`
-}
-
 // Histogram is a cumulative histogram of seconds; Buckets[i] counts observations at most Bounds[i].
 type Histogram struct {
 	Bounds  []float64 `json:"bounds"`

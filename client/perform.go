@@ -1,0 +1,150 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"flexvpn/authz"
+	"flexvpn/config"
+	"flexvpn/ikev2"
+)
+
+// lookUpLimit bounds a question to the resolver.
+const lookUpLimit = 5 * time.Second
+
+// perform does one thing that the machine wants.
+func (c *Client) perform(now time.Time, a action) {
+	switch a := a.(type) {
+	case lookUp:
+		c.lookUp(a)
+	case dial:
+		if err := c.dial(now, a); err != nil {
+			c.totals.failed.Add(1)
+			c.machine.ended(now, a.leg, ending{reason: byOther, detail: err.Error()})
+		}
+	case carry:
+		c.carry(a.leg)
+	case giveUp:
+		c.giveUp(a)
+	case move:
+		c.move(a)
+	case tell:
+		c.cfg.Log.Debug(a.text, "client", c.Name())
+	}
+}
+
+func (c *Client) lookUp(a lookUp) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpLimit)
+	if a.leg != 0 {
+		c.lookups[a.leg] = cancel
+	}
+	network := map[config.Family]string{config.FamilyIPv4: "ip4", config.FamilyIPv6: "ip6"}[a.peer.Family]
+	if network == "" {
+		network = "ip"
+	}
+	name := a.peer.FQDN
+	go func() {
+		defer cancel()
+		addrs, err := c.cfg.Resolver.LookupNetIP(ctx, network, name)
+		c.do(func() {
+			delete(c.lookups, a.leg)
+			c.step(func(now time.Time) { c.machine.resolved(now, a.leg, a.peer, addrs, err) })
+		})
+	}()
+}
+
+func (c *Client) dial(now time.Time, a dial) error {
+	pol, err := c.policy(a.to, a.from.addr)
+	if err != nil {
+		return err
+	}
+	s := &session{client: c, id: a.leg, started: now, from: a.from}
+	remote := netip.AddrPortFrom(a.to, c.cfg.IKEPort)
+	s.path = ikev2.Path{Local: netip.AddrPortFrom(a.from.addr, 0), Remote: remote}
+	c.legs[a.leg] = s
+	conn, err := c.cfg.Start.Initiate(c, s, pol, a.from.addr, remote)
+	if err != nil {
+		delete(c.legs, a.leg)
+		return err
+	}
+	s.conn = conn
+	c.cfg.Log.Info("connecting", "client", c.Name(), "peer", a.peer.String(), "address", a.to.String(), "source", a.from.String(), "session", s.name())
+	return nil
+}
+
+// policy is the engine's policy for an attempt at addr: the profile's, with this tunnel's wishes.
+func (c *Client) policy(addr, local netip.Addr) (*ikev2.Policy, error) {
+	base, err := c.cfg.Profile.Policy(ikev2.Identity{}, addr, local)
+	if err != nil {
+		return nil, err
+	}
+	pol := *base
+	t := c.cfg.Client.Tunnel
+	pol.InitialContact = true
+	pol.TSLocal, pol.TSRemote = selectors(t.Mode, local, addr)
+	pol.Transport, pol.RequireTransport = t.Mode == "gre", t.Mode == "gre"
+	pol.Config = authz.Request(authz.Wanted{Address: t.Negotiated, Version: c.cfg.Version})
+	// A spoke with another hub to go to must not wait as long as a lone peer would.
+	pol.RetransmitTries = 4
+	return &pol, nil
+}
+
+// carry moves the traffic to a leg that stands: its path, its SA, its addresses, its routes.
+func (c *Client) carry(id uint64) {
+	s := c.legs[id]
+	if s == nil {
+		return
+	}
+	before := c.lead
+	c.lead = s
+	if err := c.applyTunnel(); err != nil {
+		c.cfg.Log.Warn("move the traffic to the new session", "client", c.Name(), "session", s.name(), "err", err)
+	}
+	s.installRoutes()
+	c.totals.setups.Add(1)
+	c.totals.up.Store(1)
+	s.sayUp(before == nil)
+	c.tellInside()
+}
+
+// giveUp ends a leg that the machine has forgotten.
+func (c *Client) giveUp(a giveUp) {
+	if cancel := c.lookups[a.leg]; cancel != nil {
+		cancel()
+		delete(c.lookups, a.leg)
+	}
+	if s := c.legs[a.leg]; s != nil {
+		s.left = a.reason
+		c.leaving[s] = true
+		delete(c.legs, a.leg)
+		s.close(a.why)
+	}
+}
+
+func (c *Client) move(a move) {
+	c.cfg.Log.Info("source changed", "client", c.Name(), "source", a.from.String())
+}
+
+// surroundings is the machine's world as the client sees it.
+type surroundings struct{ *Client }
+
+func (w surroundings) trackUp(int) bool { return false }
+
+func (w surroundings) source(to netip.Addr) (source, error) {
+	if fixed := w.cfg.Client.Tunnel.Source; fixed.IsValid() {
+		if fixed.Is4() != to.Is4() {
+			return source{}, errors.New("the tunnel's source " + fixed.String() + " is of the other family")
+		}
+		return source{addr: fixed}, nil
+	}
+	addr, err := w.cfg.LocalTo(to)
+	return source{addr: addr}, err
+}
+
+func (w surroundings) usable(source) bool { return true }
+
+func (w surroundings) claim(hub netip.Addr) bool { return w.cfg.Groups.claim(w.Client, hub) }
+
+func (w surroundings) release(hub netip.Addr) { w.cfg.Groups.release(w.Client, hub) }
