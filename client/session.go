@@ -223,7 +223,8 @@ func (s *session) installRoutes() {
 		c.cfg.Log.Warn("pin the hub's transport route", "client", c.Name(), "err", err)
 	}
 	err := c.cfg.Routes.Set(s.name()+"/ikev2", routing.Announcement{
-		Interface: c.cfg.Client.Tunnel.Name, Source: "ikev2", Identity: profile.IdentityText(s.remote), Prefixes: ok, Distance: routes.Distance,
+		Interface: c.cfg.Client.Tunnel.Name, VRF: c.tunnel.VRF, Source: routing.SourceIKEv2, Identity: profile.IdentityText(s.remote), Prefixes: ok,
+		Distance: routes.Distance, Tag: routes.Tag, Share: true, // two tunnels at once divide what both hubs push
 	})
 	if err != nil {
 		c.cfg.Log.Warn("install pushed routes", "client", c.Name(), "err", err)

@@ -63,7 +63,7 @@ func (s *session) clone(q ikev2.Install) error {
 	for _, a := range assigned(s.granted.attributes) {
 		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
 	}
-	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, Source: "address", Identity: s.identity(), Prefixes: hosts}); err != nil {
+	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, VRF: spec.VRF, Source: routing.SourceAddress, Identity: s.identity(), Prefixes: hosts}); err != nil {
 		s.log().Warn("host route", "err", err)
 	}
 	return nil
@@ -151,8 +151,8 @@ func (s *session) acceptRoutes(attrs []wire.Attribute) {
 		s.log().Warn("routes refused", "prefixes", refused, "hint", "see routes.accept of the authorization policy")
 	}
 	err := s.hub.cfg.Routes.Set(s.routeKey("ikev2"), routing.Announcement{
-		Interface: s.spec.Name, Source: "ikev2", Identity: s.identity(),
-		Prefixes: ok, Distance: accept.V.Distance,
+		Interface: s.spec.Name, VRF: s.spec.VRF, Source: routing.SourceIKEv2, Identity: s.identity(),
+		Prefixes: ok, Distance: accept.V.Distance, Tag: accept.V.Tag,
 	})
 	if err != nil {
 		s.log().Warn("install routes", "err", err)

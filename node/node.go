@@ -295,6 +295,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	g.Go(func() error { return n.endpoint.Run(ike) })
 	g.Go(func() error { return control.Serve(ctx, n) })
 	g.Go(func() error { return n.planeEvents(ike) })
+	g.Go(func() error { return n.routes.Run(ike, n.log) })
 	if n.cfg.Metrics.Listen.IsValid() {
 		g.Go(func() error { return n.serveMetrics(ctx) })
 	}

@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,14 +27,44 @@ type slot struct {
 	metric, table int
 }
 
+func slotOf(r dataplane.Route) slot { return slot{r.Prefix, r.Metric, r.Table} }
+
 // MemoryFIB returns an empty one.
 func MemoryFIB() *Memory { return &Memory{routes: make(map[slot]dataplane.Route)} }
+
+// AddRoute implements FIB.
+func (m *Memory) AddRoute(r dataplane.Route) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := slotOf(r)
+	if _, there := m.routes[at]; there {
+		return fmt.Errorf("add route %s metric %d: %w", r.Prefix, r.Metric, fs.ErrExist)
+	}
+	m.routes[at] = r
+	return nil
+}
+
+// VRF implements FIB: there are none.
+func (m *Memory) VRF(string) (int, bool, error) { return 0, false, nil }
+
+// Up implements FIB.
+func (m *Memory) Up(string) bool { return true }
+
+// Watch implements FIB: nothing ever happens.
+func (m *Memory) Watch(done <-chan struct{}) (<-chan dataplane.NetEvent, error) {
+	out := make(chan dataplane.NetEvent)
+	go func() {
+		<-done
+		close(out)
+	}()
+	return out, nil
+}
 
 // ReplaceRoute implements FIB.
 func (m *Memory) ReplaceRoute(r dataplane.Route) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.routes[slot{r.Prefix, r.Metric, r.Table}] = r
+	m.routes[slotOf(r)] = r
 	return nil
 }
 
@@ -41,7 +72,7 @@ func (m *Memory) ReplaceRoute(r dataplane.Route) error {
 func (m *Memory) DeleteRoute(r dataplane.Route) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at := (slot{r.Prefix, r.Metric, r.Table}); m.routes[at] == r {
+	if at := slotOf(r); m.routes[at].Equal(r) {
 		delete(m.routes, at)
 	}
 	return nil
@@ -90,7 +121,15 @@ func (m *Memory) String() string {
 		if r.Via.IsValid() {
 			line += " via " + r.Via.String()
 		}
-		lines = append(lines, fmt.Sprintf("%s dev %s metric %d proto %d", line, r.Interface, r.Metric, r.Protocol))
+		if r.Discard {
+			line = "blackhole " + line
+		} else {
+			line += " dev " + r.Interface
+		}
+		for _, h := range r.More {
+			line += " and " + hopText(h)
+		}
+		lines = append(lines, fmt.Sprintf("%s metric %d proto %d", line, r.Metric, r.Protocol))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")

@@ -20,10 +20,11 @@ func (t *Table) PinTransport(key string, hub netip.Addr, pushed []netip.Prefix) 
 	defer t.mu.Unlock()
 	host := netip.PrefixFrom(hub, hub.BitLen())
 	if !covers(pushed, hub) {
-		return problems(t.set(key, Announcement{}, nil))
+		return problems(t.set(key, nil))
 	}
-	if t.sets[key][host] != nil {
-		return problems([]error{t.settle(host)})
+	at := dest{prefix: host}
+	if t.sets[key][at] != nil {
+		return problems(t.settle(at))
 	}
 	way, err := t.fib.RouteTo(hub)
 	if err != nil {
@@ -32,11 +33,9 @@ func (t *Table) PinTransport(key string, hub netip.Addr, pushed []netip.Prefix) 
 	if t.tunnels[way.Interface] > 0 {
 		return fmt.Errorf("pin the route to %s: it leads into our own tunnel %s: add a route to the hub outside of it", hub, way.Interface)
 	}
-	r := dataplane.Route{
-		Prefix: host, Interface: way.Interface, Via: way.Via, Source: way.Source,
-		Metric: defaultMetric, Table: 0, Protocol: Protocol,
-	}
-	return problems(t.set(key, Announcement{Source: SourceTransport}, []dataplane.Route{r}))
+	return problems(t.set(key, []*claim{{
+		key: key, dest: at, source: SourceTransport, from: way.Source, given: []dataplane.Hop{{Interface: way.Interface, Via: way.Via}},
+	}}))
 }
 
 func covers(prefixes []netip.Prefix, a netip.Addr) bool {

@@ -30,6 +30,14 @@ type fib struct {
 
 var errRefused = errors.New("refused")
 
+func (f *fib) AddRoute(r dataplane.Route) error {
+	f.writes++
+	if f.refuse != nil && f.refuse(r) {
+		return errRefused
+	}
+	return f.Memory.AddRoute(r)
+}
+
 func (f *fib) ReplaceRoute(r dataplane.Route) error {
 	f.writes++
 	if f.refuse != nil && f.refuse(r) {
@@ -55,7 +63,7 @@ func newTable(t *testing.T) (*Table, *fib) {
 			f.refuse = nil
 			must(t, table.Remove(key))
 		}
-		if left := len(table.prefixes) + len(table.tunnels); left > 0 {
+		if left := len(table.entries) + len(table.tunnels); left > 0 {
 			t.Errorf("the empty table holds %d things", left)
 		}
 	})
@@ -155,8 +163,11 @@ func TestARouteThatCannotBeWrittenIsNamedAndStopsNoOther(t *testing.T) {
 		t.Errorf("Set: %v, want the one route that failed", err)
 	}
 	expect(t, f, "10.1.0.0/16 dev va1 metric 2 proto 178", "10.3.0.0/16 dev va1 metric 2 proto 178")
-	if n := len(table.Routes()); n != 2 {
-		t.Errorf("%d routes are shown, want the 2 that stand", n)
+	for _, r := range table.Routes() {
+		refused := r.Prefix == prefixes("10.2.0.0/16")[0]
+		if r.Installed == refused || strings.Contains(r.Problem, "refused") != refused {
+			t.Errorf("%s is shown as installed %v, problem %q", r.Prefix, r.Installed, r.Problem)
+		}
 	}
 	f.refuse = nil
 	must(t, table.Set("s1/ikev2", from("va1", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16")))
@@ -223,9 +234,13 @@ func TestRoutesTellWhoseTheyAre(t *testing.T) {
 	must(t, table.Set("s1/ikev2", Announcement{Interface: "va1", Source: SourceIKEv2, Identity: "spoke1", Prefixes: prefixes("10.2.0.0/16"), Distance: 9}))
 	var got []string
 	for _, r := range table.Routes() {
-		got = append(got, fmt.Sprintf("%s %s %s %s %s %d", r.Prefix, r.Interface, r.Source, r.Session, r.Identity, r.Distance))
+		text := fmt.Sprintf("%s %s %s %s %s %d", r.Prefix, r.Interface, r.Source, r.Session, r.Identity, r.Distance)
+		for _, o := range r.Others {
+			text += fmt.Sprintf(" (%s: %s)", o.Session, o.Why)
+		}
+		got = append(got, text)
 	}
-	want := []string{"10.0.0.0/8 va2 ikev2 s2 spoke2 2", "10.2.0.0/16 va1 ikev2 s1 spoke1 9", "2001:db8::/32 va2 ikev2 s2 spoke2 2"}
+	want := []string{"10.0.0.0/8 va2 ikev2 s2 spoke2 2", "10.2.0.0/16 va2 ikev2 s2 spoke2 2 (s1: distance 9 against 2)", "2001:db8::/32 va2 ikev2 s2 spoke2 2"}
 	if !slices.Equal(got, want) {
 		t.Errorf("routes are %q, want %q", got, want)
 	}
@@ -266,7 +281,7 @@ func TestAfterAnySequenceTheFIBEqualsTheDeclaredState(t *testing.T) {
 				now := &said{a, map[netip.Prefix]int{}}
 				for _, p := range a.Prefixes {
 					now.order[p] = clock
-					if was := model[key]; was != nil && was.order[p] > 0 {
+					if was := model[key]; was != nil && was.Distance == a.Distance && was.order[p] > 0 {
 						now.order[p] = was.order[p]
 					}
 				}
@@ -289,8 +304,8 @@ func TestAfterAnySequenceTheFIBEqualsTheDeclaredState(t *testing.T) {
 					if s.order[p] == 0 {
 						continue
 					}
-					if best == nil || rank(s.Source) < rank(best.Source) ||
-						rank(s.Source) == rank(best.Source) && s.order[p] > best.order[p] {
+					if best == nil || better(s.Announcement, best.Announcement) ||
+						!better(best.Announcement, s.Announcement) && s.order[p] > best.order[p] {
 						best = s
 					}
 				}
@@ -305,6 +320,14 @@ func TestAfterAnySequenceTheFIBEqualsTheDeclaredState(t *testing.T) {
 		f.refuse = nil
 		must(t, table.Sweep())
 	}
+}
+
+// better is the order in which claims win: the source's class, then the distance.
+func better(a, b Announcement) bool {
+	if x, y := sourceOf(a.Source).class, sourceOf(b.Source).class; x != y {
+		return x < y
+	}
+	return a.Distance < b.Distance
 }
 
 // A session among many others comes with ten routes and goes.

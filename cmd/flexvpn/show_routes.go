@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +15,7 @@ import (
 
 func (a *app) showRoutesCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "routes", Short: "The routes this node installed, and whose they are",
+		Use: "routes", Short: "The best way to each prefix, and why the others lost",
 		Example: `  flexvpn show routes
   flexvpn show routes --json`,
 		Args: arguments(0, 0, ""),
@@ -26,12 +27,23 @@ var routesPage = answer(func(ctx context.Context, c *ops.Client) ([]view.Route, 
 
 func printRoutes(w io.Writer, list []view.Route, now time.Time) error {
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(w, "No routes are installed.")
+		_, err := fmt.Fprintln(w, "No routes are known.")
 		return err
 	}
-	t := newTable(w, "PREFIX", "INTERFACE", "FROM", "DISTANCE", "SESSION", "IDENTITY", "AGE")
+	t := newTable(w, "PREFIX", "NEXT HOP", "FROM", "DISTANCE", "SESSION", "IDENTITY", "AGE", "NOTE")
 	for _, r := range list {
-		t.row(r.Prefix.String(), r.Interface, r.Source, fmt.Sprint(r.Distance), r.Session, r.Identity, age(now, r.Since))
+		t.row(inVRF(r.Prefix.String(), r.VRF), strings.Join(r.NextHops, ", "), r.Source, fmt.Sprint(r.Distance), r.Session, r.Identity, age(now, r.Since), r.Problem)
+		for _, o := range r.Others {
+			t.row("  not", strings.Join(o.NextHops, ", "), o.Source, fmt.Sprint(o.Distance), o.Session, o.Identity, age(now, o.Since), o.Why)
+		}
 	}
 	return t.done()
+}
+
+// inVRF marks what is in a VRF.
+func inVRF(text, vrf string) string {
+	if vrf == "" {
+		return text
+	}
+	return text + " vrf " + vrf
 }

@@ -66,7 +66,7 @@ func TestShowOfAnEmptyNode(t *testing.T) {
 		"show sa":                          "No IKE SAs. Peers that were refused or lost: flexvpn show sessions --failed\n",
 		"show pools":                       "No address pools are configured.\n",
 		"show interfaces":                  "No virtual-access or tunnel interfaces.\n",
-		"show routes":                      "No routes are installed.\n",
+		"show routes":                      "No routes are known.\n",
 		"show client":                      "No client profiles are configured.\n",
 		"show sessions --json":             "[]\n",
 		"show crypto ikev2 sa":             " IPv4 Crypto IKEv2  SA\n\n IPv6 Crypto IKEv2  SA\n\n",

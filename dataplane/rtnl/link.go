@@ -52,6 +52,12 @@ func (c *Conn) Link(name string) (l Link, ok bool, err error) {
 
 func isNotFound(err error) bool { return errors.As(err, new(netlink.LinkNotFoundError)) }
 
+// Up reports whether a link is there and up.
+func (c *Conn) Up(name string) bool {
+	l, ok, err := c.Link(name)
+	return err == nil && ok && l.Up
+}
+
 func linkOf(l netlink.Link) Link {
 	a := l.Attrs()
 	return Link{Index: a.Index, Name: a.Name, Alias: a.Alias, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}

@@ -16,6 +16,19 @@ import (
 // Route is a route of a routing table.
 type Route = dataplane.Route
 
+// AddRoute adds a route. When any route of the same prefix, metric and table is there, the error is
+// one of fs.ErrExist.
+func (c *Conn) AddRoute(r Route) error {
+	k, err := c.kernelRoute(r)
+	if err == nil {
+		err = c.h.RouteAdd(k)
+	}
+	if err != nil {
+		return fmt.Errorf("add route %s: %w", text(r), err)
+	}
+	return nil
+}
+
 // ReplaceRoute adds a route, or changes the one of the same prefix, metric and table.
 func (c *Conn) ReplaceRoute(r Route) error {
 	k, err := c.kernelRoute(r)
@@ -88,24 +101,11 @@ func (c *Conn) kernelRoute(r Route) (*netlink.Route, error) {
 		Dst: ipNet(r.Prefix.Masked()), Priority: r.Metric, Table: r.Table,
 		Protocol: netlink.RouteProtocol(r.Protocol), Scope: unix.RT_SCOPE_UNIVERSE,
 	}
-	if r.Prefix.Addr().Is4() && !r.Via.IsValid() {
+	if r.Prefix.Addr().Is4() && !r.Via.IsValid() && !r.Discard {
 		k.Scope = unix.RT_SCOPE_LINK
 	}
-	if r.Interface != "" {
-		l, err := c.h.LinkByName(r.Interface)
-		if err != nil {
-			return nil, err
-		}
-		k.LinkIndex = l.Attrs().Index
-	}
-	switch {
-	case !r.Via.IsValid():
-	case r.Via.Is4() == r.Prefix.Addr().Is4():
-		k.Gw = r.Via.AsSlice()
-	case r.Via.Is6(): // an IPv4 prefix by an IPv6 gateway, RFC 5549
-		k.Via = &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: r.Via.AsSlice()}
-	default:
-		return nil, errors.New("an IPv6 prefix has no IPv4 gateway")
+	if err := c.ways(k, r); err != nil {
+		return nil, err
 	}
 	if r.Source.IsValid() {
 		k.Src = r.Source.AsSlice()
@@ -113,13 +113,68 @@ func (c *Conn) kernelRoute(r Route) (*netlink.Route, error) {
 	return k, nil
 }
 
-func (c *Conn) routeOf(k netlink.Route, family int, names map[int]string) Route {
-	r := Route{
-		Interface: c.linkName(k.LinkIndex, names), Source: addrOf(k.Src), Metric: k.Priority,
-		Table: k.Table, Protocol: int(k.Protocol), Via: addrOf(k.Gw),
+// ways fills in where packets go: one hop, several, or none.
+func (c *Conn) ways(k *netlink.Route, r Route) error {
+	if r.Discard {
+		k.Type = unix.RTN_BLACKHOLE
+		return nil
 	}
-	if v, ok := k.Via.(*netlink.Via); ok && !r.Via.IsValid() {
-		r.Via = addrOf(v.Addr)
+	hops := make([]*netlink.NexthopInfo, 0, 1+len(r.More))
+	for _, h := range r.Hops() {
+		n, err := c.hop(h, r)
+		if err != nil {
+			return err
+		}
+		hops = append(hops, n)
+	}
+	if len(hops) > 1 {
+		k.MultiPath, k.Scope = hops, unix.RT_SCOPE_UNIVERSE
+		return nil
+	}
+	k.LinkIndex, k.Gw, k.Via, k.Flags = hops[0].LinkIndex, hops[0].Gw, hops[0].Via, hops[0].Flags
+	return nil
+}
+
+func (c *Conn) hop(h dataplane.Hop, r Route) (*netlink.NexthopInfo, error) {
+	n := &netlink.NexthopInfo{}
+	if h.Interface != "" {
+		l, err := c.h.LinkByName(h.Interface)
+		if err != nil {
+			return nil, err
+		}
+		n.LinkIndex = l.Attrs().Index
+	}
+	switch {
+	case !h.Via.IsValid():
+		return n, nil
+	case h.Via.Is4() == r.Prefix.Addr().Is4():
+		n.Gw = h.Via.AsSlice()
+	case h.Via.Is6(): // an IPv4 prefix by an IPv6 gateway, RFC 8950
+		n.Via = &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: h.Via.AsSlice()}
+	default:
+		return nil, errors.New("an IPv6 prefix has no IPv4 gateway")
+	}
+	if r.OnLink {
+		n.Flags = unix.RTNH_F_ONLINK
+	}
+	return n, nil
+}
+
+func (c *Conn) routeOf(k netlink.Route, family int, names map[int]string) Route {
+	r := Route{Source: addrOf(k.Src), Metric: k.Priority, Table: k.Table, Protocol: int(k.Protocol)}
+	switch {
+	case k.Type == unix.RTN_BLACKHOLE:
+		r.Discard = true
+	case len(k.MultiPath) > 0:
+		hops := make([]dataplane.Hop, len(k.MultiPath))
+		for i, n := range k.MultiPath {
+			hops[i] = dataplane.Hop{Interface: c.linkName(n.LinkIndex, names), Via: gateway(n.Gw, n.Via)}
+			r.OnLink = n.Flags&unix.RTNH_F_ONLINK != 0
+		}
+		r = r.WithHops(hops)
+	default:
+		r.Interface, r.Via = c.linkName(k.LinkIndex, names), gateway(k.Gw, k.Via)
+		r.OnLink = k.Flags&unix.RTNH_F_ONLINK != 0
 	}
 	// A default route has no destination in some versions of the message: the family says which.
 	var ok bool
@@ -141,6 +196,13 @@ func (c *Conn) routeOf(k netlink.Route, family int, names map[int]string) Route 
 
 // ip6DefaultMetric is what the kernel gives an IPv6 route without a metric (IP6_RT_PRIO_USER).
 const ip6DefaultMetric = 1024
+
+func gateway(gw net.IP, via netlink.Destination) netip.Addr {
+	if v, ok := via.(*netlink.Via); ok && gw == nil {
+		return addrOf(v.Addr)
+	}
+	return addrOf(gw)
+}
 
 func (c *Conn) linkName(index int, names map[int]string) string {
 	if index == 0 {
@@ -166,6 +228,9 @@ func text(r Route) string {
 	}
 	if r.Interface != "" {
 		fmt.Fprintf(&b, " dev %s", r.Interface)
+	}
+	if len(r.More) > 0 {
+		fmt.Fprintf(&b, " and %d more ways", len(r.More))
 	}
 	if r.Source.IsValid() {
 		fmt.Fprintf(&b, " src %s", r.Source)

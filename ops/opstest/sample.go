@@ -29,13 +29,20 @@ func Sample(now time.Time) *Node {
 		},
 		PoolList:   pools(ago),
 		Interfaced: interfaces(),
-		Routed: []view.Route{
-			{Prefix: prefix("10.1.1.2/32"), Interface: "va-1", Source: "address", Session: "h1", Identity: "spoke1.branch.example.net", Since: ago(time.Hour)},
-			{Prefix: prefix("172.16.1.0/24"), Interface: "va-1", Source: "ikev2", Session: "h1", Identity: "spoke1.branch.example.net", Distance: 2, Since: ago(time.Hour)},
-			{Prefix: prefix("2001:db8:16:2::/64"), Interface: "va-2", Source: "ikev2", Session: "h2", Identity: "spoke2.branch.example.net", Distance: 2, Since: ago(5 * time.Minute)},
-		},
-		Profiles: clients(now),
-		Counted:  stats(),
+		Routed:     routed(ago),
+		Profiles:   clients(now),
+		Counted:    stats(),
+	}
+}
+
+func routed(ago func(time.Duration) time.Time) []view.Route {
+	return []view.Route{
+		{Prefix: prefix("10.0.0.0/8"), Source: "aggregate", Session: "bgp", NextHops: []string{"discard"}, Distance: 200, Since: ago(time.Hour), Installed: true},
+		{Prefix: prefix("10.1.1.2/32"), Interface: "va-1", NextHops: []string{"dev va-1"}, Source: "address", Session: "h1", Identity: "spoke1.branch.example.net", Distance: 1, Since: ago(time.Hour), Installed: true},
+		{Prefix: prefix("172.16.1.0/24"), Interface: "va-1", NextHops: []string{"dev va-1"}, Source: "ikev2", Session: "h1", Identity: "spoke1.branch.example.net", Distance: 2, Since: ago(time.Hour), Installed: true, Others: []view.OtherRoute{
+			{Source: "ibgp", Distance: 200, Interface: "va-1", NextHops: []string{"10.1.1.2 dev va-1"}, Session: "bgp", Identity: "10.1.1.2", Since: ago(5 * time.Minute), Why: "distance 200 against 2"},
+		}},
+		{Prefix: prefix("2001:db8:16:2::/64"), Interface: "va-2", NextHops: []string{"dev va-2"}, Source: "ikev2", Session: "h2", Identity: "spoke2.branch.example.net", Distance: 2, Since: ago(5 * time.Minute), Problem: "add route: permission denied"},
 	}
 }
 

@@ -148,15 +148,33 @@ type Interface struct {
 	OutPackets uint64         `json:"out_packets"`
 }
 
-// Route is one route we installed.
+// Route is the best way to a prefix.
 type Route struct {
+	VRF       string       `json:"vrf,omitempty"` // its device; empty: the main table
 	Prefix    netip.Prefix `json:"prefix"`
 	Interface string       `json:"interface"`
-	Source    string       `json:"source"` // ikev2, address, transport
+	NextHops  []string     `json:"next_hops"` // "dev va1", "10.1.1.2 dev va1", "discard"; several: of equal cost
+	Source    string       `json:"source"`    // transport, connected, address, static, ikev2, ebgp, ibgp, aggregate
 	Session   string       `json:"session,omitempty"`
-	Identity  string       `json:"identity,omitempty"`
+	Identity  string       `json:"identity,omitempty"` // of the peer; for BGP the neighbor
 	Distance  uint8        `json:"distance"`
+	Tag       uint32       `json:"tag,omitempty"`
 	Since     time.Time    `json:"since"`
+	Installed bool         `json:"installed"`         // it stands in the machine's table
+	Problem   string       `json:"problem,omitempty"` // why it does not
+	Others    []OtherRoute `json:"others,omitempty"`  // what lost, the best first, at most eight
+}
+
+// OtherRoute is a way to a prefix that is not used.
+type OtherRoute struct {
+	Source    string    `json:"source"`
+	Distance  uint8     `json:"distance"`
+	Interface string    `json:"interface,omitempty"`
+	NextHops  []string  `json:"next_hops"`
+	Session   string    `json:"session,omitempty"`
+	Identity  string    `json:"identity,omitempty"`
+	Since     time.Time `json:"since"`
+	Why       string    `json:"why"` // it lost
 }
 
 // Histogram is a cumulative histogram of seconds; Buckets[i] counts observations at most Bounds[i].
