@@ -89,7 +89,7 @@ func (r *reader) ownCertificate(c *rawCertificate, in string, out *Certificate) 
 
 func (r *reader) needFile(f given[string], name, in string) {
 	if !f.typed {
-		r.fail(f.at, name+": FILE", "%s is missing in certificate of %s: authentication local is certificate", name, in)
+		r.fail(f.at, name+": FILE", "%s is missing in certificate of %s: this node has to prove itself", name, in)
 	}
 }
 

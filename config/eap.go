@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"flexvpn/secret"
@@ -15,12 +16,13 @@ type EAP struct {
 	List          string // "local" or "radius"
 	QueryIdentity bool   // ask for the EAP identity; else the IKE identity is it
 	Methods       []EAPMethod
-	Users         []EAPUser // of the local list
+	Users         map[string]EAPUser // of the local list
 
 	// Of this node.
-	Method   EAPMethod // the only one it uses; empty: whatever its credentials serve
-	Username string
-	Password secret.Bytes // empty: asked for when the client connects
+	Method     EAPMethod // the only one it uses; empty: mschapv2, gtc or md5, as the hub wishes
+	Username   string
+	Password   secret.Bytes // empty: asked for when the client connects
+	ServerName string       // of the authentication server's certificate; tls only
 }
 
 // EAPMethod is a method by its name.
@@ -34,5 +36,227 @@ const (
 	EAPTLS      EAPMethod = "tls"
 )
 
-// EAPUser is one user of the local list.
-type EAPUser struct{ Name string }
+// EAPUser is one user of the local list; one field is set.
+type EAPUser struct {
+	Password secret.Bytes // in clear
+	NTHash   secret.Bytes
+	Bcrypt   secret.Bytes // the hash as text
+}
+
+// rawEAP mirrors the eap section of a profile.
+type rawEAP struct {
+	header
+	timeout given[time.Duration]
+
+	list    given[string]
+	query   given[bool]
+	methods []given[EAPMethod]
+	users   rawUsers
+
+	method     given[EAPMethod]
+	username   given[string]
+	password   rawSecret
+	serverName given[string]
+}
+
+func (e *rawEAP) keys() []key {
+	ofServer := func(v *given[EAPMethod]) part { return choice(v, EAPMSCHAPv2, EAPGTC, EAPMD5) }
+	return []key{
+		{name: "list", part: choice(&e.list, "local", "radius"), otherwise: "none", example: "local", doc: "Hub: who judges the peers: `local` users of this node, or `radius`, to which the EAP packets are passed through. Required with `remote: eap`."},
+		{name: "query-identity", part: boolean(&e.query), def: "false", example: "true", doc: "Hub: ask the peer for its EAP identity. Else its IKE identity is the user name, and must not be an address."},
+		{name: "methods", part: listOf(&e.methods, ofServer), def: "[mschapv2]", example: "[mschapv2, gtc]", doc: "Hub with `list: local`: methods offered, best first; a peer may refuse one and get the next. `md5` and `gtc` make no key; both, like all methods, run inside the IKE SA after the hub has proven itself."},
+		{name: "users", part: object(&e.users), doc: "Hub with `list: local`: its users."},
+		{name: "method", part: choice(&e.method, EAPMSCHAPv2, EAPGTC, EAPMD5, EAPTLS), otherwise: "`mschapv2`, `gtc` or `md5`, as the hub wishes", example: "mschapv2", doc: "Client: the only method it uses. `tls` needs `chain` and `key` in `certificate`."},
+		{name: "username", part: text(&e.username, 253), otherwise: "asked for on the terminal of `flexvpn connect`, if the hub queries the identity; else the IKE identity", example: "spoke1", doc: "Client: the user name."},
+		{name: "password", part: passwordPart{&e.password}, otherwise: "asked for on the terminal of `flexvpn connect`", example: "{file: /etc/flexvpn/eap.password}", doc: "Client: the password, as text or `{file: PATH}`; a file's last newline does not count. A file must belong to root or the user of the process, and only the owner may read it."},
+		{name: "server-name", part: named(&e.serverName, host), otherwise: "any name, if one of `certificate.ca` signed it", example: "radius.example.net", doc: "Client with `tls`: name in the certificate of the authentication server."},
+		{name: "timeout", part: duration(&e.timeout, 5*time.Second, 15*time.Minute), def: "2m", example: "5m", doc: "How long a login may take on a hub, and one answer of a person on a client."},
+	}
+}
+
+type rawUsers struct {
+	header
+	file given[string]
+}
+
+func (u *rawUsers) keys() []key {
+	return []key{
+		{name: "file", part: file(&u.file), required: true, example: "/etc/flexvpn/users", doc: "One user a line: `NAME:text:PASSWORD` (any method), `NAME:nt:HASH` (NT hash in hexadecimal: mschapv2 and gtc), or `NAME:$2y$…` (bcrypt, as `htpasswd -nB NAME` prints it: gtc only). Lines that begin with `#` are comments. It must belong to root or the user of the process, and only the owner may read it."},
+	}
+}
+
+// passwordPart reads a password, which is taken as it is.
+type passwordPart struct{ into *rawSecret }
+
+func (p passwordPart) read(r *reader, f field)              { p.into.read(r, f) }
+func (p passwordPart) absent(_ *reader, at place, _ string) { p.into.at = at }
+func (p passwordPart) shape() shape {
+	return shape{kind: "text or `{file: PATH}`", limits: "1 to 256 characters"}
+}
+
+// maxPassword is the longest password of RFC 2759 section 4, in characters.
+const maxPassword = 256
+
+// resolvePassword fetches a password; its octets are its UTF-8 text.
+func (r *reader) resolvePassword(s rawSecret, in string) secret.Bytes {
+	if !s.ok {
+		return secret.Bytes{}
+	}
+	octets := s.inline.Reveal()
+	if s.file != "" {
+		var err error
+		if octets, err = r.secretFile(r.path(s.file)); err != nil {
+			r.failSecretFile(s.at, s.file, err)
+			return secret.Bytes{}
+		}
+		octets = trimNewline(octets)
+	} else if r.exposed != "" {
+		r.fail(s.at, "chmod 600 "+r.file+", or put the password into a file of its own: {file: PATH}", "a password stands here, and the configuration file %s", r.exposed)
+	}
+	switch n := len([]rune(string(octets))); {
+	case n == 0:
+		r.fail(s.at, "", "the password in %s is empty", in)
+	case n > maxPassword:
+		r.fail(s.at, "is this the right file?", "the password in %s has more than %d characters", in, maxPassword)
+	}
+	return secret.New(octets)
+}
+
+// eap checks the eap section against the methods of authentication.
+func (r *reader) eap(raw *rawProfile, p *Profile, in string) {
+	e, auth := &raw.eap, &raw.authentication
+	hub, client := p.Remote == AuthEAP, p.Local == AuthEAP
+	if hub && p.Local != AuthCertificate {
+		r.fail(auth.local.at, "local: certificate", "eap in %s needs a certificate for this node: an EAP peer must know its server first (RFC 7296 section 2.16)", in)
+	}
+	if client && p.Remote != AuthCertificate {
+		r.fail(auth.remote.at, "remote: certificate", "local eap in %s needs a hub that proves itself by certificate: else the password goes to whoever answers (RFC 7296 section 2.16)", in)
+	}
+	if client && raw.template.typed {
+		r.fail(raw.template.at, "remove it, or use local: certificate", "%s answers peers, and only who initiates can prove itself by eap", in)
+	}
+	if hub && !raw.template.typed {
+		r.fail(auth.remote.at, "add virtual-template, or use remote: certificate", "%s initiates only, and a hub cannot prove itself by eap", in)
+	}
+	switch {
+	case hub:
+		p.EAP.Timeout = e.timeout.v
+		r.eapServer(raw, p, in)
+	case client:
+		p.EAP.Timeout = e.timeout.v
+		r.eapClient(raw, p, in)
+	case e.seen:
+		r.warn(e.at, "remove it, or use eap in authentication", "%s has an eap section but no eap authentication", in)
+	}
+}
+
+// A keyUse is a key of the eap section that stands in the file.
+type keyUse struct {
+	name  string
+	at    place
+	typed bool
+}
+
+func (e *rawEAP) serverKeys() []keyUse {
+	uses := []keyUse{{"list", e.list.at, e.list.typed}, {"query-identity", e.query.at, e.query.typed}, {"users", e.users.at, e.users.seen}}
+	if len(e.methods) > 0 {
+		uses = append(uses, keyUse{"methods", e.methods[0].at, e.methods[0].typed})
+	}
+	return uses
+}
+
+func (e *rawEAP) clientKeys() []keyUse {
+	return []keyUse{
+		{"method", e.method.at, e.method.typed}, {"username", e.username.at, e.username.typed},
+		{"password", e.password.at, e.password.ok}, {"server-name", e.serverName.at, e.serverName.typed},
+	}
+}
+
+func (r *reader) foreignKeys(uses []keyUse, whose, in string) {
+	for _, u := range uses {
+		if u.typed {
+			r.fail(u.at, "remove it", "%s in eap of %s acts %s", u.name, in, whose)
+		}
+	}
+}
+
+func (r *reader) eapServer(raw *rawProfile, p *Profile, in string) {
+	e := &raw.eap
+	r.foreignKeys(e.clientKeys(), "on a client only, with authentication local: eap", in)
+	p.EAP.List, p.EAP.QueryIdentity = e.list.v, e.query.v
+	switch {
+	case !e.list.typed:
+		r.fail(raw.authentication.remote.at, "eap: {list: local, users: {file: FILE}}", "eap.list is missing in %s: somebody has to know the peers' passwords", in)
+	case e.list.v == "radius":
+		r.eapRadius(e, in)
+	case e.list.v == "local" && !e.users.seen:
+		r.fail(e.list.at, "users: {file: FILE}", "users is missing in eap of %s: list is local", in)
+	case e.list.v == "local":
+		for _, m := range e.methods {
+			if m.ok {
+				p.EAP.Methods = append(p.EAP.Methods, m.v)
+			}
+		}
+		p.EAP.Users = r.eapUsers(e.users.file, p.EAP.Methods)
+	}
+}
+
+// eapRadius checks what a pass-through cannot have: the server chooses method and user.
+func (r *reader) eapRadius(e *rawEAP, in string) {
+	r.fail(e.list.at, "use list: local", "list: radius in eap of %s is not supported yet", in)
+	for _, u := range e.serverKeys() {
+		if u.typed && (u.name == "users" || u.name == "methods") {
+			r.fail(u.at, "remove it", "%s in eap of %s acts with list: local only", u.name, in)
+		}
+	}
+}
+
+func (r *reader) eapClient(raw *rawProfile, p *Profile, in string) {
+	e := &raw.eap
+	r.foreignKeys(e.serverKeys(), "on a hub only, with authentication remote: eap", in)
+	p.EAP.Method, p.EAP.Username, p.EAP.ServerName = e.method.v, e.username.v, e.serverName.v
+	p.EAP.Password = r.resolvePassword(e.password, in)
+	tls := p.EAP.Method == EAPTLS
+	if tls && e.password.ok {
+		r.fail(e.password.at, "remove it", "password in eap of %s has no use with method tls", in)
+	}
+	if e.serverName.typed && !tls {
+		r.fail(e.serverName.at, "remove it, or use method: tls", "server-name in eap of %s acts with method tls only", in)
+	}
+	if raw.identity.ok && raw.identity.v.Kind != IDAddress || e.username.ok {
+		return
+	}
+	r.warn(raw.at, "identity: {fqdn: NAME}, or eap: {username: NAME}", "%s has neither an identity other than an address nor an eap username: a hub that does not query the identity refuses it", in)
+}
+
+// eapUsers reads the users of a local list and checks that each can log in.
+func (r *reader) eapUsers(f given[string], methods []EAPMethod) map[string]EAPUser {
+	if !f.ok {
+		return nil
+	}
+	octets, err := r.secretFile(r.path(f.v))
+	if err != nil {
+		r.failSecretFile(f.at, f.v, err)
+		return nil
+	}
+	users := map[string]EAPUser{}
+	for i, line := range strings.Split(string(octets), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, u, why := parseUser(line)
+		if _, again := users[name]; again && why == "" {
+			why = "the user stands above already"
+		}
+		if why == "" && !u.serves(methods) {
+			why = "none of eap.methods works with what is stored for this user"
+		}
+		if why != "" {
+			r.fail(f.at, "", "users file %s, line %d: %s", f.v, i+1, why)
+			continue
+		}
+		users[name] = u
+	}
+	return users
+}

@@ -22,6 +22,7 @@ type rawProfile struct {
 	proposals      []given[string]
 	ipsec          rawProfileIPsec
 	replace        given[string]
+	eap            rawEAP
 }
 
 func (p *rawProfile) keys() []key {
@@ -31,6 +32,7 @@ func (p *rawProfile) keys() []key {
 		{name: "authentication", part: object(&p.authentication), required: true, example: "{local: psk, remote: psk}", doc: "How both ends prove who they are."},
 		{name: "keyring", part: named(&p.keyring, word), otherwise: "none", example: "spokes", doc: "The keyring with the pre-shared keys. Required with `psk`."},
 		{name: "certificate", part: object(&p.certificate), doc: "Certificate, private key and trusted authorities. Required with `certificate`."},
+		{name: "eap", part: object(&p.eap), doc: "Who judges a hub's peers, or what a client logs in with. Used with `eap` in `authentication`."},
 		{name: "authorization", part: object(&p.authorization), doc: "Where a spoke's attributes come from; the user's win over the group's."},
 		{name: "virtual-template", part: integer(&p.template, 1, maxTemplate), otherwise: "the profile does not answer: it serves clients only", example: "1", doc: "The template that is cloned for each peer that this profile answers."},
 		{name: "dpd", part: object(&p.dpd), doc: "Dead peer detection (RFC 7296 section 2.4)."},
@@ -61,8 +63,8 @@ type rawAuthentication struct {
 func (a *rawAuthentication) keys() []key {
 	method := func(v *given[AuthMethod]) part { return choice(v, AuthPSK, AuthCertificate, AuthEAP) }
 	return []key{
-		{name: "local", part: method(&a.local), required: true, example: "psk", doc: "How this node proves itself. `eap` is not supported yet."},
-		{name: "remote", part: method(&a.remote), required: true, example: "certificate", doc: "How the peer must prove itself. `eap` is not supported yet."},
+		{name: "local", part: method(&a.local), required: true, example: "psk", doc: "How this node proves itself. `eap` is a client's, towards a hub with a certificate (`remote: certificate`)."},
+		{name: "remote", part: method(&a.remote), required: true, example: "certificate", doc: "How the peer must prove itself. `eap` is a hub's, which proves itself by certificate (`local: certificate`)."},
 	}
 }
 
@@ -186,14 +188,7 @@ func inherit(own *rawLifetime, from Lifetime) Lifetime {
 // methods checks that each end has what its method needs.
 func (r *reader) methods(raw *rawProfile, p *Profile, cfg *Config, in string) {
 	auth := &raw.authentication
-	for _, m := range []given[AuthMethod]{auth.local, auth.remote} {
-		if m.v == AuthEAP {
-			r.fail(m.at, "use psk or certificate", "eap in authentication of %s is not supported yet", in)
-		}
-	}
-	if p.Remote == AuthEAP && p.Local != AuthCertificate {
-		r.fail(auth.local.at, "local: certificate", "eap in %s needs a certificate for this node: an EAP peer must know its server first (RFC 7296 section 2.16)", in)
-	}
+	r.eap(raw, p, in)
 	psk := p.Local == AuthPSK || p.Remote == AuthPSK
 	switch {
 	case raw.keyring.ok:
@@ -211,7 +206,7 @@ func (r *reader) methods(raw *rawProfile, p *Profile, cfg *Config, in string) {
 }
 
 func (r *reader) profileCertificate(raw *rawProfile, p *Profile, in string) {
-	local := p.Local == AuthCertificate
+	local := p.Local == AuthCertificate || p.EAP.Method == EAPTLS
 	remote := p.Remote == AuthCertificate
 	switch {
 	case !raw.certificate.seen && (local || remote):
@@ -220,7 +215,7 @@ func (r *reader) profileCertificate(raw *rawProfile, p *Profile, in string) {
 		r.warn(raw.certificate.at, "remove it", "%s has a certificate but no certificate authentication", in)
 	case raw.certificate.seen:
 		p.Certificate = r.certificate(&raw.certificate, in, local, remote)
-		if local {
+		if p.Local == AuthCertificate {
 			r.warnForeignIdentity(raw.identity, p.Certificate)
 		}
 	}
