@@ -38,6 +38,7 @@ var house = map[string]room{
 	"endpoint":              {ours: "ikev2 ikev2/wire", foreign: "golang.org/x/sys golang.org/x/sync"},
 	"endpoint/endpointtest": {ours: "endpoint ikev2 ikev2/wire ikev2/suite secret"},
 	"authz":                 {ours: "config ikev2/wire ops/view store secret"},
+	"authz/eaplocal":        {ours: "authz config ikev2/eap secret", foreign: "golang.org/x/crypto"},
 	"authz/pool":            {ours: "store ops/view"},
 	"vtemplate":             {ours: "authz config dataplane ikev2 ikev2/wire secret"},
 	"routing":               {ours: "authz dataplane ops/view config"},
@@ -49,7 +50,7 @@ var house = map[string]room{
 	"ops/opstest":           {ours: "ops ops/view"},
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
-	"node": {ours: "authz/pool client config dataplane dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
+	"node": {ours: "authz authz/eaplocal authz/pool client config dataplane dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
 	"bench":       {ours: "ikev2/suite/floor load netlab node ops"},

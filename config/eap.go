@@ -167,8 +167,10 @@ func (e *rawEAP) serverKeys() []keyUse {
 
 func (e *rawEAP) clientKeys() []keyUse {
 	return []keyUse{
-		{"method", e.method.at, e.method.typed}, {"username", e.username.at, e.username.typed},
-		{"password", e.password.at, e.password.ok}, {"server-name", e.serverName.at, e.serverName.typed},
+		{"method", e.method.at, e.method.typed},
+		{"username", e.username.at, e.username.typed},
+		{"password", e.password.at, e.password.ok},
+		{"server-name", e.serverName.at, e.serverName.typed},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
+	"flexvpn/authz"
 	"flexvpn/authz/pool"
 	"flexvpn/client"
 	"flexvpn/config"
@@ -56,7 +57,8 @@ type Node struct {
 	store    store.Store
 	pools    *pool.Pools
 	endpoint *endpoint.Endpoint
-	hub      *hub.Hub // nil when no profile answers
+	eap      map[string]authz.EAPAuthenticator // by profile
+	hub      *hub.Hub                          // nil when no profile answers
 	clients  []*client.Client
 	debug    ops.Debug
 }
@@ -128,6 +130,9 @@ func (n *Node) build() (err error) {
 		return fmt.Errorf("remove the routes of a former run: %w", err)
 	}
 	if err := n.buildPools(); err != nil {
+		return err
+	}
+	if n.eap, err = n.eapAuthenticators(); err != nil {
 		return err
 	}
 	if err := n.buildPlaneAndEndpoint(); err != nil {
@@ -239,7 +244,7 @@ func (n *Node) buildHub() {
 	n.hub = hub.New(hub.Config{
 		Profiles: n.profiles, Policies: n.cfg.Policies, Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.log, Node: n.cfg.Node,
-		Version: n.banner(), MaxSessions: n.cfg.IKEv2.MaxSessions,
+		Version: n.banner(), MaxSessions: n.cfg.IKEv2.MaxSessions, EAP: n.eap,
 	})
 }
 
