@@ -44,6 +44,7 @@ var house = map[string]room{
 	"routing":               {ours: "authz dataplane ops/view config"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
 	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile routing vtemplate"},
+	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},
 	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/wire ops/view profile routing vtemplate"},
 	"load":                  {ours: "authz dataplane endpoint ikev2 ikev2/wire vtemplate"},
 	"ops":                   {ours: "ops/view config", foreign: "github.com/prometheus golang.org/x/sys golang.org/x/term"},
@@ -51,6 +52,7 @@ var house = map[string]room{
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
 	"node": {ours: "authz authz/eaplocal authz/pool client config dataplane dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
+		"client/dhcp client/dns client/nat " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
 	"bench":       {ours: "ikev2/suite/floor load netlab node ops"},

@@ -22,6 +22,7 @@ type rawConfig struct {
 	clients   []entry[rawClient]
 	tunnels   []entry[rawTunnel]
 	metrics   rawMetrics
+	dns       rawDNS
 
 	accessLists []entry[rawAccessList]
 	policyMaps  []entry[rawPolicyMap]
@@ -46,7 +47,7 @@ func (c *rawConfig) keys() []key {
 		{name: "bgp", part: later("there is no BGP speaker in this version"), doc: "The embedded BGP speaker."},
 		{name: "tracks", part: later("there is no object tracking in this version"), doc: "Object tracking."},
 		{name: "dhcp-pools", part: later("there is no DHCP server in this version"), doc: "DHCP for the hosts behind a spoke."},
-		{name: "dns", part: later("there is no DNS relay in this version"), doc: "Split DNS for the hosts behind a spoke."},
+		{name: "dns", part: object(&c.dns), doc: "Split DNS for the hosts behind a spoke: names in domains that a hub pushes are resolved by the servers it pushes, through its tunnel, all others by the default servers. Without this section names are not served."},
 		{name: "nat", part: later("there is no NAT in this version"), doc: "NAT for the hosts behind a spoke."},
 	}
 }

@@ -36,6 +36,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.Policies = r.policies(raw.ikev2.policies, cfg)
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)
 	cfg.Clients = r.clients(raw.clients, cfg)
+	cfg.DNS = r.dns(&raw.dns, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)
 	return cfg

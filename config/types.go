@@ -29,6 +29,8 @@ type Config struct {
 	AccessLists map[string]*AccessList
 	PolicyMaps  map[string]*PolicyMap
 
+	DNS DNS
+
 	// Warnings are what an operator should look at, though the configuration works.
 	Warnings Errors
 }

@@ -61,6 +61,8 @@ type Node struct {
 	hub      *hub.Hub                          // nil when no profile answers
 	clients  []*client.Client
 	debug    ops.Debug
+	inside   *inside
+	stopped  chan struct{} // closed in close
 }
 
 // CheckConfig reads and validates a configuration, the names of its algorithms included.
@@ -79,7 +81,7 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	n := &Node{opt: opt, cfg: cfg, log: log, started: time.Now()}
+	n := &Node{opt: opt, cfg: cfg, log: log, started: time.Now(), stopped: make(chan struct{})}
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "at", w.Error())
 	}
@@ -136,6 +138,9 @@ func (n *Node) build() (err error) {
 		return err
 	}
 	if err := n.buildPlaneAndEndpoint(); err != nil {
+		return err
+	}
+	if err := n.buildInside(); err != nil {
 		return err
 	}
 	return n.buildClients()
@@ -268,7 +273,8 @@ func (n *Node) buildClients() error {
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
 			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
-			Owner: n.addressOwner,
+			Owner:  n.addressOwner,
+			Inside: []client.Inside{n.inside},
 		}))
 	}
 	return nil
@@ -304,6 +310,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	if n.cfg.Metrics.Listen.IsValid() {
 		g.Go(func() error { return n.serveMetrics(ctx) })
 	}
+	n.runInside(ctx, g)
 	done := make(chan struct{}, len(n.clients))
 	for _, c := range n.clients {
 		g.Go(func() error { defer func() { done <- struct{}{} }(); return c.Run(ctx) })
@@ -369,6 +376,7 @@ func (n *Node) serveMetrics(ctx context.Context) error {
 
 // close gives back what build made, in reverse order.
 func (n *Node) close() error {
+	close(n.stopped)
 	var errs []error
 	if n.endpoint != nil {
 		errs = append(errs, n.endpoint.Close())

@@ -220,6 +220,7 @@ func (n *Node) Stats() view.Stats {
 	for _, c := range n.clients {
 		c.AddTo(&v)
 	}
+	n.addInside(&v)
 	return v
 }
 

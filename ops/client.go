@@ -157,6 +157,7 @@ func (c *Client) ClearClient(ctx context.Context, name string) error {
 // goes away. started is called once the filter is in place; it may be nil.
 func (c *Client) Trace(ctx context.Context, filter view.TraceFilter, started func(), f func(view.TraceLine) error) error {
 	q := url.Values{"packet": {strconv.FormatBool(filter.Packet)}, "hex": {strconv.FormatBool(filter.Hex)}}
+	add(q, "topic", string(filter.Topic))
 	add(q, "peer", filter.Peer)
 	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+q.Encode(), nil)
 	if err != nil {

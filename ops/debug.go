@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"flexvpn/ops/view"
 )
@@ -12,11 +13,12 @@ import (
 // Debug hands what the engine traces to those who asked. With nobody asking, Wanted costs one atomic
 // load; its zero value is ready.
 type Debug struct {
-	// Changed is called, under a lock, when the first reader comes (true) and when the last goes
-	// (false), so that tracing can be off otherwise. Set it before the first Trace; may be nil.
+	// Changed is called, under a lock, when the first reader of IKE messages comes (true) and when the
+	// last goes (false), so that tracing can be off otherwise. Set it before the first Trace; may be nil.
 	Changed func(wanted bool)
 
-	wanted  atomic.Bool
+	wanted  atomic.Bool  // by a reader of any topic
+	ike     bool         // a reader of IKE messages is there; guarded by mu
 	mu      sync.RWMutex // held for reading while f of a reader runs
 	readers map[*reader]struct{}
 }
@@ -50,10 +52,15 @@ func (d *Debug) Trace(filter view.TraceFilter, f func(view.TraceLine)) (stop fun
 
 // update tells Changed; mu is held.
 func (d *Debug) update() {
-	wanted := len(d.readers) > 0
-	if d.wanted.Swap(wanted) != wanted && d.Changed != nil {
-		d.Changed(wanted)
+	d.wanted.Store(len(d.readers) > 0)
+	ike := false
+	for r := range d.readers {
+		ike = ike || r.filter.Topic == view.TopicIKE
 	}
+	if ike != d.ike && d.Changed != nil {
+		d.Changed(ike)
+	}
+	d.ike = ike
 }
 
 // Emit gives line to every reader whose filter lets it pass, with as much of it as was asked for.
@@ -84,8 +91,15 @@ func (d *Debug) Emit(line view.TraceLine, raw []byte) {
 	}
 }
 
+// Say is Emit for a line of words about a host or peer; line is called only when somebody reads.
+func (d *Debug) Say(topic view.Topic, about string, line func() string) {
+	if d.Wanted() {
+		d.Emit(view.TraceLine{Topic: topic, Time: time.Now(), Remote: about, Message: line()}, nil)
+	}
+}
+
 func (r *reader) wants(l view.TraceLine) bool {
-	return r.peer == "" || matchesPeer(r.peer, l.Identity, l.Remote)
+	return r.filter.Topic == l.Topic && (r.peer == "" || matchesPeer(r.peer, l.Identity, l.Remote))
 }
 
 // MatchesPeer is the rule of the peer filters: part of the identity or of the remote address,

@@ -61,6 +61,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
 		metricEAP, metricRekeys, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
+		metricDNSQueries, metricDNSAnswers, metricDNSDrops,
 	} {
 		out <- d
 	}
@@ -93,6 +94,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		e.gauge(metricPoolRemembered, float64(p.Remembered), p.Name)
 	}
 	e.clients(s.Clients)
+	e.inside(s)
 }
 
 // emitter writes metrics; what prometheus refuses becomes an error of the scrape, never a panic.

@@ -21,6 +21,7 @@ type Node interface {
 	Interfaces() []view.Interface
 	Routes() []view.Route
 	Clients() []view.Client
+	InsideNode
 
 	// ClearSession ends one session, named as in Session; its peer is told.
 	ClearSession(ctx context.Context, id string) error

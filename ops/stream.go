@@ -80,7 +80,7 @@ func (c call) trace() error {
 }
 
 func (c call) traceFilter() (view.TraceFilter, error) {
-	q, err := c.query("peer", "packet", "hex")
+	q, err := c.query("topic", "peer", "packet", "hex")
 	if err != nil {
 		return view.TraceFilter{}, err
 	}
@@ -89,7 +89,12 @@ func (c call) traceFilter() (view.TraceFilter, error) {
 		return view.TraceFilter{}, err
 	}
 	hex, err := flag("hex", q["hex"])
-	return view.TraceFilter{Peer: q["peer"], Packet: packet, Hex: hex}, err
+	switch view.Topic(q["topic"]) {
+	case view.TopicIKE, view.TopicDNS, view.TopicDHCP:
+	default:
+		return view.TraceFilter{}, badRequest("there is nothing to follow of that name", "flexvpn debug --help lists what there is")
+	}
+	return view.TraceFilter{Topic: view.Topic(q["topic"]), Peer: q["peer"], Packet: packet, Hex: hex}, err
 }
 
 // pump writes lines and, now and then, an empty one, which the reader skips. Each write has a time

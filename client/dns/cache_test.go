@@ -25,8 +25,12 @@ func TestCacheCountsDown(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{0, "true 300 60"}, {20 * time.Second, "true 280 40"}, {59999 * time.Millisecond, "true 241 1"},
-		{60 * time.Second, "false 30 30"}, {time.Minute + maxStale, "false 30 30"}, {time.Minute + maxStale + 1, "gone"},
+		{0, "true 300 60"},
+		{20 * time.Second, "true 280 40"},
+		{59999 * time.Millisecond, "true 241 1"},
+		{60 * time.Second, "false 30 30"},
+		{time.Minute + maxStale, "false 30 30"},
+		{time.Minute + maxStale + 1, "gone"},
 	} {
 		m, fresh := c.get(k, now.Add(s.after))
 		got := "gone"

@@ -18,7 +18,8 @@ import (
 func FuzzQuery(f *testing.F) {
 	for _, q := range []*dns.Msg{
 		new(dns.Msg).SetQuestion("a.example.net.", dns.TypeA), new(dns.Msg).SetAxfr("example.net."),
-		new(dns.Msg).SetUpdate("example.net."), new(dns.Msg).SetEdns0(4096, true), {},
+		new(dns.Msg).SetUpdate("example.net."), new(dns.Msg).SetEdns0(4096, true),
+		{},
 	} {
 		b, err := q.Pack()
 		if err != nil {

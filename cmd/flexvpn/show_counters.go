@@ -47,6 +47,9 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	section("rekeys", s.Rekeys)
 	section("ike", s.IKE)
 	section("dropped packets", s.Drops)
+	section("dns queries", s.DNS.Queries)
+	section("dns answers", s.DNS.Answers)
+	section("dns drops", s.DNS.Drops)
 	return t.done()
 }
 

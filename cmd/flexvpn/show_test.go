@@ -35,6 +35,9 @@ var goldens = map[string]string{
 	"ios_session":           "show crypto session",
 	"ios_session_detail":    "show crypto session detail",
 	"ios_client":            "show crypto ikev2 client flexvpn",
+	"dns":                   "show dns",
+	"ios_dns_name_list":     "show ip dns name-list",
+	"ios_dns_view":          "show ip dns view",
 	"ios_client_detail":     "show crypto ikev2 client flexvpn flex1 detail",
 }
 
@@ -67,6 +70,9 @@ func TestShowOfAnEmptyNode(t *testing.T) {
 		"show pools":                       "No address pools are configured.\n",
 		"show interfaces":                  "No virtual-access or tunnel interfaces.\n",
 		"show routes":                      "No routes are known.\n",
+		"show dns":                         "Names are not served: the configuration has no dns section.\n",
+		"show ip dns name-list":            "",
+		"show ip dns view":                 "",
 		"show client":                      "No client profiles are configured.\n",
 		"show sessions --json":             "[]\n",
 		"show crypto ikev2 sa":             " IPv4 Crypto IKEv2  SA\n\n IPv6 Crypto IKEv2  SA\n\n",

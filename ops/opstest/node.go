@@ -23,6 +23,7 @@ type Node struct {
 	Routed     []view.Route
 	Profiles   []view.Client
 	Counted    view.Stats
+	Named      view.DNS
 	Fail       error // what every method that can fail returns, when set
 
 	mu    sync.Mutex

@@ -32,6 +32,7 @@ func Sample(now time.Time) *Node {
 		Routed:     routed(ago),
 		Profiles:   clients(now),
 		Counted:    stats(),
+		Named:      named(),
 	}
 }
 
@@ -192,6 +193,7 @@ func stats() view.Stats {
 		Drops:   map[string]uint64{"replay": 3, "no_sa": 11},
 		Pools:   []view.Pool{{Name: "flexspokes", Range: "10.1.1.2-10.1.1.254", Size: 253, Used: 2, Remembered: 1}, {Name: "v6", Range: "2001:db8:a::2-2001:db8:a::ffff", Size: 65534, Used: 1}},
 		Clients: map[string]string{"flex1": "ACTIVE", "flex2": "BACKOFF"},
+		DNS:     dnsStats(),
 	}
 }
 

@@ -2,9 +2,21 @@ package view
 
 import "time"
 
-// TraceLine is one IKE message as debug prints it. It never holds key material or credentials: Hex is
+// Topic is what debug follows.
+type Topic string
+
+// The topics; the zero value is IKE.
+const (
+	TopicIKE  Topic = ""
+	TopicDNS  Topic = "dns"
+	TopicDHCP Topic = "dhcp"
+)
+
+// TraceLine is one IKE message as debug prints it, or a line of another topic: those have Time, Remote (the
+// host or peer it is about), Message and nothing else. It never holds key material or credentials: Hex is
 // the datagram as it was on the wire.
 type TraceLine struct {
+	Topic    Topic     `json:"topic,omitempty"`
 	Time     time.Time `json:"time"`
 	Sent     bool      `json:"sent"`               // by this node; else received
 	Local    string    `json:"local"`              // address:port

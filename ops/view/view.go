@@ -213,4 +213,5 @@ type Stats struct {
 	Drops         map[string]uint64 `json:"drops_total"`  // packets by reason
 	Pools         []Pool            `json:"pools"`        // without leases
 	Clients       map[string]string `json:"clients"`      // state, as in Client.State, by client profile
+	DNS           DNSStats          `json:"dns"`
 }

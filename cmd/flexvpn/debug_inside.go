@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"flexvpn/ops"
+	"flexvpn/ops/view"
+)
+
+// debugTopicCommand follows a topic that tells lines of words about a host or peer.
+func (a *app) debugTopicCommand(topic view.Topic, short, long, peer string) *cobra.Command {
+	filter := view.TraceFilter{Topic: topic}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: string(topic), Short: short, Long: long,
+		Example: fmt.Sprintf("  flexvpn debug %s --peer 172.16.1.10", topic),
+		Args:    arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := a.dial()
+			defer c.Close()
+			started := func() { _, _ = fmt.Fprintf(a.err, "waiting for %s; Ctrl-C ends\n", topic) }
+			return runDebugTopic(cmd.Context(), c, a.out, filter, asJSON, started)
+		},
+	}
+	cmd.Flags().StringVar(&filter.Peer, "peer", "", peer)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object per line")
+	return cmd
+}
+
+func (a *app) debugDNSCommand() *cobra.Command {
+	return a.debugTopicCommand(view.TopicDNS, "Name queries of hosts behind a spoke",
+		"Name queries of hosts behind a spoke, one line each: who asked for what, which way it went, what came back.", "only hosts with this in their address")
+}
+
+func runDebugTopic(ctx context.Context, c *ops.Client, w io.Writer, filter view.TraceFilter, asJSON bool, started func()) error {
+	return c.Trace(ctx, filter, started, func(l view.TraceLine) error {
+		if asJSON {
+			return printJSONLine(w, l)
+		}
+		makeSafe(&l)
+		if l.Lost > 0 {
+			_, _ = fmt.Fprintf(w, "(%d lines are missing here: they came faster than they were read)\n", l.Lost)
+		}
+		_, err := fmt.Fprintf(w, "%s %s %s\n", l.Time.Local().Format("15:04:05.000"), l.Remote, l.Message)
+		return err
+	})
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"flexvpn/client"
+	"flexvpn/client/dns"
+	"flexvpn/ops/view"
+)
+
+// inside is what this node serves to the hosts behind its clients. It hands what a session says of its
+// tunnel to each service in that service's own words.
+type inside struct {
+	n   *Node
+	dns *dns.Proxy // nil without a dns section
+
+	mu      sync.Mutex
+	sources map[string]string // by client: the interface its tunnel leaves by
+}
+
+var _ client.Inside = (*inside)(nil)
+
+// buildInside makes the services; they serve nobody until runInside.
+func (n *Node) buildInside() error {
+	in := &inside{n: n, sources: map[string]string{}}
+	if n.cfg.DNS.Enabled {
+		if err := in.buildDNS(); err != nil {
+			return err
+		}
+	}
+	n.inside = in
+	return nil
+}
+
+// runInside adds the services' tasks to g; they end with ctx.
+func (n *Node) runInside(ctx context.Context, g *errgroup.Group) {
+	if n.inside.dns != nil {
+		g.Go(func() error { return n.inside.dns.Run(ctx) })
+	}
+}
+
+// Up implements client.Inside.
+func (in *inside) Up(u client.TunnelUp) {
+	in.setSource(u)
+	if in.dns != nil {
+		in.dns.Up(dns.Tunnel{
+			Client: u.Client, Device: u.Tunnel, Inside: u.Inside, Servers: u.Pushed.DNS,
+			Domains: u.Pushed.SplitDNS, DefaultDomain: u.Pushed.DefDomain,
+		})
+	}
+}
+
+// Down implements client.Inside.
+func (in *inside) Down(d client.TunnelDown) {
+	if in.dns != nil {
+		in.dns.Down(d.Client, d.Wanted)
+	}
+}
+
+func (in *inside) setSource(u client.TunnelUp) {
+	source := u.Source
+	if source == "" {
+		source = in.interfaceOf(u.Local)
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.sources[u.Client] = source
+}
+
+// interfaceOf is the interface that has an address.
+func (in *inside) interfaceOf(a netip.Addr) string {
+	links, err := in.n.rtnl.Links()
+	if err != nil {
+		return ""
+	}
+	for _, l := range links {
+		addrs, _ := in.n.rtnl.Addresses(l.Name)
+		for _, p := range addrs {
+			if p.Addr() == a {
+				return l.Name
+			}
+		}
+	}
+	return ""
+}
+
+// interfaces are those that hosts are on: the ones that the configuration names, else those that every
+// client names, else all but the loopback, the tunnels, the hub's virtual-access interfaces and the
+// interfaces that tunnels leave by.
+func (in *inside) interfaces(configured []string) []string {
+	if len(configured) > 0 {
+		return configured
+	}
+	var named []string
+	for _, c := range in.n.cfg.Clients {
+		if len(c.Inside) == 0 {
+			return in.allButOutside()
+		}
+		named = append(named, c.Inside...)
+	}
+	slices.Sort(named)
+	return slices.Compact(named)
+}
+
+func (in *inside) allButOutside() (out []string) {
+	links, err := in.n.rtnl.Links()
+	if err != nil {
+		return nil
+	}
+	outside := in.outside()
+	for _, l := range links {
+		if l.Kind == "tun" && strings.HasPrefix(l.Name, "va") || l.Name == "lo" || slices.Contains(outside, l.Name) {
+			continue
+		}
+		out = append(out, l.Name)
+	}
+	return out
+}
+
+// outside are the tunnels and their sources. The source of a tunnel that has not been up yet is where
+// its peers' packets would leave.
+func (in *inside) outside() (out []string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, c := range in.n.cfg.Clients {
+		out = append(out, c.Tunnel.Name)
+		if source, known := in.sources[c.Name]; known {
+			out = append(out, source)
+			continue
+		}
+		for _, p := range c.Peers {
+			to := p.Address
+			if !to.IsValid() {
+				to = somewhere // its name may not be resolvable yet
+			}
+			if r, err := in.n.rtnl.RouteTo(to); err == nil {
+				out = append(out, r.Interface)
+			}
+		}
+	}
+	return out
+}
+
+// somewhere is an address that is on no network of ours: the route to it is the default route.
+var somewhere = netip.AddrFrom4([4]byte{192, 0, 0, 8}) // the IPv4 dummy address, RFC 7600
+
+// DNS implements ops.Node.
+func (n *Node) DNS() view.DNS {
+	if n.inside == nil || n.inside.dns == nil {
+		return view.DNS{}
+	}
+	return n.inside.dns.View()
+}
+
+// addInside adds the services' counters to v.
+func (n *Node) addInside(v *view.Stats) {
+	if n.inside != nil && n.inside.dns != nil {
+		v.DNS = n.inside.dns.Stats()
+	}
+}
