@@ -92,6 +92,7 @@ func (m *rawMetrics) keys() []key {
 type rawIKEv2 struct {
 	header
 	listen       []given[netip.Addr]
+	addresses    []given[netip.Addr]
 	port         given[int]
 	natPort      given[int]
 	maxHalfOpen  given[int]
@@ -109,6 +110,7 @@ type rawIKEv2 struct {
 func (i *rawIKEv2) keys() []key {
 	return []key{
 		{name: "listen", part: listOf(&i.listen, address), def: "[::, 0.0.0.0]", example: "[203.0.113.1, 2001:db8::1]", doc: "Addresses of this host that IKE uses."},
+		{name: "addresses", part: listOf(&i.addresses, unicast), otherwise: "those of `listen`; none when that is every address", example: "[203.0.113.1, 2001:db8::1]", doc: "Addresses at which peers reach this node, best first. With MOBIKE they are told to peers, as far as this host has them at the moment: a peer goes to another one when the one it uses is dead or gone."},
 		{name: "port", part: integer(&i.port, 1, 65535), def: "500", example: "500", doc: "UDP port of IKE (RFC 7296 section 2)."},
 		{name: "nat-port", part: integer(&i.natPort, 1, 65535), def: "4500", example: "4500", doc: "UDP port of IKE and ESP when a NAT is between the peers, or when the data plane has ESP in UDP only (RFC 3948)."},
 		{name: "max-half-open", part: integer(&i.maxHalfOpen, 1, 1000000), def: "100", example: "500", doc: "Handshakes under way at once; above it a peer must return a cookie first (RFC 7296 section 2.6)."},

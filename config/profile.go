@@ -23,10 +23,11 @@ type rawProfile struct {
 	ipsec          rawProfileIPsec
 	replace        given[string]
 	eap            rawEAP
+	mobility       rawMobility
 }
 
 func (p *rawProfile) keys() []key {
-	return []key{
+	return append([]key{
 		{name: "match", part: object(&p.match), doc: "Which peers a profile answers. Required with `virtual-template`."},
 		{name: "identity", part: localIdentity(&p.identity), otherwise: "with a pre-shared key the local address, with a certificate its subject", example: "{fqdn: hub1.example.net}", doc: "What this node calls itself."},
 		{name: "authentication", part: object(&p.authentication), required: true, example: "{local: psk, remote: psk}", doc: "How both ends prove who they are."},
@@ -41,7 +42,7 @@ func (p *rawProfile) keys() []key {
 		{name: "proposals", part: listOf(&p.proposals, func(v *given[string]) part { return named(v, word) }), otherwise: "all of `ikev2.proposals`", example: "[strong]", doc: "Names of the IKE proposals that a client offers, best first."},
 		{name: "ipsec", part: object(&p.ipsec), doc: "What the Child SAs of this profile use instead of the `ipsec` section."},
 		{name: "replace-session", part: choice(&p.replace, "identity", "never"), def: "identity", example: "never", doc: "`identity`: a peer that connects again ends its older session; `never`: one identity may have several."},
-	}
+	}, p.mobility.keys()...)
 }
 
 type rawMatch struct {
@@ -153,6 +154,7 @@ func (r *reader) profile(name string, raw *rawProfile, cfg *Config) *Profile {
 		IPsec:       r.pick(raw.ipsec.proposals, cfg.IPsec.Proposals, "ipsec proposal", in),
 		Lifetime:    inherit(&raw.ipsec.lifetime, cfg.IPsec.Lifetime),
 		Replace:     raw.replace.v,
+		Mobility:    r.mobility(&raw.mobility, cfg, in),
 	}
 	if raw.identity.ok {
 		p.Identity = &raw.identity.v

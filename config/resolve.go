@@ -52,6 +52,7 @@ func (r *reader) ikev2(raw *rawIKEv2) IKEv2 {
 	}
 	return IKEv2{
 		Listen:       valid(raw.listen),
+		Addresses:    r.reachableAt(raw.addresses, valid(raw.listen)),
 		Port:         uint16(raw.port.v),
 		NATPort:      uint16(raw.natPort.v),
 		Proposals:    r.proposals(raw.proposals, false),

@@ -63,6 +63,7 @@ const (
 // IKEv2 is the ikev2 section.
 type IKEv2 struct {
 	Listen       []netip.Addr // default :: and 0.0.0.0
+	Addresses    []netip.Addr // default: those of Listen, but the unspecified ones; told to peers with MOBIKE
 	Port         uint16       // default 500
 	NATPort      uint16       // default 4500
 	Proposals    []Proposal   // in the order of the file; empty: the built-in ones
@@ -166,8 +167,9 @@ type Profile struct {
 	Proposals       []Proposal    // IKE proposals offered as client; default IKEv2.Proposals; empty: the built-in ones
 	IPsec           []Proposal    // default IPsec.Proposals; empty: the built-in ones
 	Lifetime        Lifetime      // default IPsec.Lifetime
-	Replace         string        // "identity" (default): a second session of an identity ends the first; "never"
-	EAP             EAP           // where a method is eap
+	Mobility        Mobility
+	Replace         string // "identity" (default): a second session of an identity ends the first; "never"
+	EAP             EAP    // where a method is eap
 }
 
 // Certificate is loaded: chain, key and trust anchors.

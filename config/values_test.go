@@ -133,7 +133,7 @@ func TestDesignHub(t *testing.T) {
 		DPD:         DPD{30 * time.Second, 5 * time.Second, "on-demand"},
 		Routes:      Routes{SetInterface: true, Distance: 2, Tag: 1},
 		IKELifetime: 24 * time.Hour, Proposals: []Proposal{}, IPsec: []Proposal{},
-		Lifetime: Lifetime{Time: time.Hour}, Replace: "identity",
+		Lifetime: Lifetime{Time: time.Hour}, Replace: "identity", Mobility: Mobility{Enabled: true, Check: true, NAT: true},
 	}})
 	equal(t, "summary", cfg.Summary(), "1 profile, 1 authorization-policy, 1 pool (253 addresses), 1 virtual-template")
 	if p := cfg.IKEv2.Profiles[0]; p.Keyring != cfg.IKEv2.Keyrings["spokes"] || cfg.Policies["default"].Pool != cfg.Pools["flexspokes"] {
@@ -196,6 +196,7 @@ ikev2:
   half-open-timeout: 10s
   fragment-size: 1400
   nat-keepalive: 15s
+  addresses: [192.0.2.1]
   max-sessions: 100
   proposals:
     one: {encryption: [aes-gcm-256], prf: [sha384, sha256], group: [x25519, "20"]}
@@ -221,6 +222,9 @@ ikev2:
       lifetime: 8h
       proposals: [two]
       replace-session: never
+      return-routability: false
+      move-to: 192.0.2.0/24
+      nat-traversal: false
       dpd: {mode: "off"}
       ipsec: {proposals: [e2], lifetime: {packets: 5000}}
       authorization: {group: {list: local, policy: g}, user: {list: local, policy: u}}
@@ -251,6 +255,8 @@ ipsec:
 	equal(t, "state-dir", cfg.StateDir, "/srv/flexvpn")
 	i := cfg.IKEv2
 	equal(t, "listen", i.Listen, addrs("2001:db8::1", "192.0.2.1"))
+	equal(t, "addresses", i.Addresses, addrs("192.0.2.1"))
+	equal(t, "mobility", i.Profiles[0].Mobility, Mobility{Enabled: true, MoveTo: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	equal(t, "numbers", []any{i.Port, i.NATPort, i.MaxHalfOpen, i.CookieAlways, i.HalfOpenLife, i.FragmentSize, i.NATKeepalive, i.MaxSessions},
 		[]any{uint16(5500), uint16(5501), 7, true, 10 * time.Second, 1400, 15 * time.Second, 100})
 	one := Proposal{Name: "one", Encryption: []string{"aes-gcm-256"}, PRF: []string{"sha384", "sha256"}, Groups: []string{"x25519", "20"}}

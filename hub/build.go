@@ -121,6 +121,7 @@ func (s *session) childGone(e ikev2.ChildGone) {
 func (s *session) moved(e ikev2.Moved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	was := s.path
 	s.path = e.Path
 	if s.spec.Name == "" {
 		return
@@ -131,7 +132,7 @@ func (s *session) moved(e ikev2.Moved) {
 		s.log().Warn("follow the peer's new address", "err", err)
 		return
 	}
-	s.log().Info("peer moved", "to", e.Path.Remote.String())
+	s.log().Info("peer moved", "from", was.Remote.String(), "to", e.Path.Remote.String(), "local", e.Path.Local.String(), "udp_encapsulation", e.Path.Encap)
 }
 
 // acceptRoutes installs what the spoke announced, as far as its policy lets it.

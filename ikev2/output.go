@@ -52,6 +52,7 @@ type Established struct {
 	Child         Child            // the first Child SA
 	Config        []wire.Attribute // initiator: the CFG_REPLY; cloned, the receiver owns it
 	PeerFlexVPN   bool
+	MOBIKE        bool // both ends know it: the session can change its addresses
 	PeerVersion   string
 	Took          time.Duration // since the first datagram
 }
@@ -81,7 +82,8 @@ type (
 // IKERekeyed: the IKE SA has new keys and SPIs.
 type IKERekeyed struct{ Suite suite.IKE }
 
-// Moved: the peer is reached on another path now (its NAT mapping changed).
+// Moved: the packets of the Child SAs run on another path now: MOBIKE, or a NAT mapping that changed.
+// Its Encap is whether ESP is in UDP.
 type Moved struct{ Path Path }
 
 // Closed is the last output of an SA. All its Child SAs and SPIs are gone with it: no ChildGone or

@@ -74,14 +74,14 @@ func TestLogEventsOfAFailover(t *testing.T) {
 		w.after(time.Minute)
 		want := []string{
 			"LINEPROTO-5-UPDOWN: Line protocol on Interface tunnel1, changed state to up",
-			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is UP.  Peer 192.0.2.1:500       Id: hub1.example.net",
+			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is UP.  Peer 192.0.2.1:4500       Id: hub1.example.net",
 			"FLEXVPN-6-FLEXVPN_CONNECTION_UP: FlexVPN(c) Client_public_addr = 192.0.2.9 Server_public_addr = 192.0.2.1 Assigned_Tunnel_v4_addr = 10.1.1.2",
 			"event=FLEXVPN_CONNECTION_UP client=c client_public_addr=192.0.2.9 server_public_addr=192.0.2.1",
-			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is DOWN.  Peer 192.0.2.1:500       Id: hub1.example.net",
+			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is DOWN.  Peer 192.0.2.1:4500       Id: hub1.example.net",
 			"FLEXVPN-6-FLEXVPN_CONNECTION_DOWN: FlexVPN(c) Client_public_addr = 192.0.2.9 Server_public_addr = 192.0.2.1",
 			"LINEPROTO-5-UPDOWN: Line protocol on Interface tunnel1, changed state to down",
 			"LINEPROTO-5-UPDOWN: Line protocol on Interface tunnel1, changed state to up",
-			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is UP.  Peer 192.0.2.2:500       Id: hub2.example.net",
+			"CRYPTO-5-IKEV2_SESSION_STATUS: Crypto tunnel v2 is UP.  Peer 192.0.2.2:4500       Id: hub2.example.net",
 			"FLEXVPN-6-FLEXVPN_CONNECTION_UP: FlexVPN(c) Client_public_addr = 192.0.2.9 Server_public_addr = 192.0.2.2 Assigned_Tunnel_v4_addr = 10.1.2.2",
 		}
 		rest := s.log.String()

@@ -211,7 +211,8 @@ func (n *Node) Stats() view.Stats {
 	v := view.Stats{
 		InBytes: total.InBytes, OutBytes: total.OutBytes, InPackets: total.InPackets, OutPackets: total.OutPackets,
 		SessionsUp: map[string]uint64{}, SetupsTotal: map[string]uint64{}, FailuresTotal: map[string]uint64{},
-		EndedTotal: map[string]uint64{}, Rekeys: map[string]uint64{"ike": ike["rekeys_ike"], "child": ike["rekeys_child"]}, Clients: map[string]string{},
+		EndedTotal: map[string]uint64{}, Rekeys: map[string]uint64{"ike": ike["rekeys_ike"], "child": ike["rekeys_child"]},
+		Moves: map[string]uint64{"done": ike["moves_done"], "refused": ike["moves_refused"], "forged": ike["moves_forged"]}, Clients: map[string]string{},
 		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), Pools: n.pools.Usage(),
 	}
 	if n.hub != nil {

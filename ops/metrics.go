@@ -32,6 +32,7 @@ var (
 	metricDuration = desc("handshake_duration_seconds", "Time from the first datagram of a handshake until the session was up.")
 	metricEAP      = desc("eap_conversations_total", "EAP conversations of the hub that ended.", "method", "outcome")
 	metricRekeys   = desc("rekeys_total", "SAs that were rekeyed.", "kind")
+	metricMoves    = desc("mobike_moves_total", "Changes of a session's addresses by MOBIKE: done, refused by one of the ends, or forged (the peer did not prove its new address).", "result")
 	metricIKE      = desc("ike_events_total", "Events of the IKEv2 engine, as retransmissions and refused datagrams.", "event")
 
 	metricBytes   = desc("tunnel_bytes_total", "Bytes of packets inside the tunnels.", "direction")
@@ -59,7 +60,7 @@ type collector struct {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
-		metricEAP, metricRekeys, metricIKE, metricBytes, metricPackets, metricDrops,
+		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops,
 	} {
@@ -82,6 +83,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		e.counter(metricEAP, c.Count, c.Method, c.Outcome)
 	}
 	e.counters(metricRekeys, withZeros(s.Rekeys, "ike", "child"))
+	e.counters(metricMoves, withZeros(s.Moves, "done", "refused", "forged"))
 	e.counters(metricIKE, s.IKE)
 
 	e.counters(metricBytes, map[string]uint64{"in": s.InBytes, "out": s.OutBytes})

@@ -56,6 +56,10 @@ func New(cfg *config.Config, p *config.Profile) (*Profile, error) {
 		LivenessRetry:    p.DPD.Retry,
 		NATKeepalive:     cfg.IKEv2.NATKeepalive,
 		FragmentSize:     cfg.IKEv2.FragmentSize,
+		MOBIKE:           p.Mobility.Enabled,
+		UncheckedMoves:   !p.Mobility.Check,
+		MoveTo:           p.Mobility.MoveTo,
+		NoNATs:           !p.Mobility.NAT,
 		EAPLife:          p.EAP.Timeout,
 	}
 	if err := out.localIdentity(p); err != nil {

@@ -24,7 +24,7 @@ func ViewSA(session, role string, f ikev2.Facts) view.SA {
 		LocalAuth: authName(f.LocalAuth), RemoteAuth: authName(f.RemoteAuth),
 		Made: f.Made, Keyed: f.Keyed, RekeyAt: f.RekeyAt, NATLocal: f.NATLocal, NATRemote: f.NATRemote,
 		Fragmentation: f.Fragmentation, NextSend: f.NextSend, NextReceive: f.NextReceive, PeerVersion: f.PeerVersion,
-		Children: []view.Child{},
+		MOBIKE: f.MOBIKE, Additional: f.Additional, Children: []view.Child{},
 	}
 	for _, c := range f.Children {
 		v.Children = append(v.Children, viewChild(c))

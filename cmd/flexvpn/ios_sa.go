@@ -87,6 +87,7 @@ func iosSADetail(b *strings.Builder, sa iosSA) {
 	}
 	b.WriteString("      " + iosFragmentation(sa.Fragmentation) + "\n")
 	b.WriteString("      Dynamic Route Update: enabled\n      Extended Authentication not configured.\n")
+	b.WriteString("      " + iosMobike(sa.SA) + "\n")
 	b.WriteString("      NAT-T is " + iosNAT(sa.SA) + "\n      Cisco Trust Security SGT is disabled\n")
 	fmt.Fprintf(b, "      Initiator of SA : %s\n", map[bool]string{true: "Yes", false: "No"}[sa.Initiator])
 	if sa.session != nil {

@@ -155,6 +155,7 @@ func printSessionSA(w io.Writer, sa *view.SA, now time.Time) error {
 	t.row("Algorithms", ikeSuite(*sa))
 	t.row("SPIs", sa.SPILocal+" (this node), "+sa.SPIRemote+" (peer)")
 	t.row("Keys", fmt.Sprintf("%s old, rekeyed in %s", age(now, sa.Keyed), until(now, sa.RekeyAt)))
+	t.row("MOBIKE", mobikeText(*sa))
 	t.row("Message ids", fmt.Sprintf("next to send %d, next to receive %d", sa.NextSend, sa.NextReceive))
 	t.row("Fragmentation", yesNo(sa.Fragmentation))
 	if err := t.done(); err != nil {

@@ -67,6 +67,7 @@ func spoke1(ago func(time.Duration) time.Time) view.Session {
 			Encryption: "aes-gcm", KeyBits: 256, PRF: "sha384", Group: "x25519", LocalAuth: "psk", RemoteAuth: "psk",
 			Made: ago(time.Hour), Keyed: ago(time.Hour), RekeyAt: ago(-22 * time.Hour), NATRemote: true, Fragmentation: true,
 			NextSend: 6, NextReceive: 14, PeerVersion: "strongSwan 5.9.8",
+			MOBIKE: true, Additional: []netip.Addr{netip.MustParseAddr("198.51.100.9"), netip.MustParseAddr("2001:db8:9::9")},
 			Children: []view.Child{{
 				SPIIn: "232cb82d", SPIOut: "30767b6e", Encryption: "aes-gcm", KeyBits: 256, ESN: true, Mode: "tunnel",
 				Local: []string{"0.0.0.0/0"}, Remote: []string{"10.1.1.2", "172.16.1.0/24"}, Made: ago(20 * time.Minute), RekeyAt: ago(-38 * time.Minute),
@@ -189,6 +190,7 @@ func stats() view.Stats {
 		},
 		InBytes: 1_235_079, OutBytes: 7_654_321_000, InPackets: 9880, OutPackets: 5_432_100,
 		Rekeys:  map[string]uint64{"ike": 1, "child": 40},
+		Moves:   map[string]uint64{"done": 3},
 		IKE:     map[string]uint64{"retransmitted": 21, "bad_integrity": 0, "cookies_sent": 3},
 		Drops:   map[string]uint64{"replay": 3, "no_sa": 11},
 		Pools:   []view.Pool{{Name: "flexspokes", Range: "10.1.1.2-10.1.1.254", Size: 253, Used: 2, Remembered: 1}, {Name: "v6", Range: "2001:db8:a::2-2001:db8:a::ffff", Size: 65534, Used: 1}},

@@ -84,10 +84,13 @@ type SA struct {
 	NATLocal      bool      `json:"nat_local"`
 	NATRemote     bool      `json:"nat_remote"`
 	Fragmentation bool      `json:"fragmentation"`
-	NextSend      uint32    `json:"next_send_id"`
-	NextReceive   uint32    `json:"next_receive_id"`
-	PeerVersion   string    `json:"peer_version,omitempty"`
-	Children      []Child   `json:"children"`
+	MOBIKE        bool      `json:"mobike"` // the session can change its addresses, RFC 4555
+	// Additional are the peer's further addresses, as it told them.
+	Additional  []netip.Addr `json:"additional_addresses,omitempty"`
+	NextSend    uint32       `json:"next_send_id"`
+	NextReceive uint32       `json:"next_receive_id"`
+	PeerVersion string       `json:"peer_version,omitempty"`
+	Children    []Child      `json:"children"`
 }
 
 // Child is one Child SA.
@@ -209,6 +212,7 @@ type Stats struct {
 	InPackets     uint64            `json:"in_packets"`
 	OutPackets    uint64            `json:"out_packets"`
 	Rekeys        map[string]uint64 `json:"rekeys_total"` // by kind: ike, child
+	Moves         map[string]uint64 `json:"moves_total"`  // MOBIKE, by result: done, refused, forged
 	IKE           map[string]uint64 `json:"ike_total"`    // engine counters by name
 	Drops         map[string]uint64 `json:"drops_total"`  // packets by reason
 	Pools         []Pool            `json:"pools"`        // without leases
