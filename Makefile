@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 # What the tests and the demo run besides Go.
 DEMO_PACKAGES := iproute2 iputils-ping curl
 TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl nftables conntrack prometheus charon-systemd strongswan-swanctl \
-	libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
+	libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 # What the virtual machine of the kernel data plane's tests needs.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
 

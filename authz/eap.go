@@ -47,6 +47,9 @@ type EAPResult struct {
 	Identity string
 	// Attributes came with the success (RADIUS user attributes); the zero value: none.
 	Attributes Attributes
+	// Verdict is why the peer will be refused, where a method tells the peer before it ends: peers go
+	// away then. Nil: unknown, or undecided.
+	Verdict error
 	// Err says why the conversation failed; it ends it. ErrEAPRejected is inside when the peer is to
 	// blame, and not the authenticator.
 	Err error

@@ -231,7 +231,7 @@ func (r *reader) eapClient(raw *rawProfile, p *Profile, in string) {
 	r.warn(raw.at, "identity: {fqdn: NAME}, or eap: {username: NAME}", "%s has neither an identity other than an address nor an eap username: a hub that does not query the identity refuses it", in)
 }
 
-// eapUsers reads the users of a local list and checks that each can log in.
+// eapUsers reads the users of a local list; those who can log in by no method are worth a warning.
 func (r *reader) eapUsers(f given[string], methods []EAPMethod) map[string]EAPUser {
 	if !f.ok {
 		return nil
@@ -251,12 +251,12 @@ func (r *reader) eapUsers(f given[string], methods []EAPMethod) map[string]EAPUs
 		if _, again := users[name]; again && why == "" {
 			why = "the user stands above already"
 		}
-		if why == "" && !u.serves(methods) {
-			why = "none of eap.methods works with what is stored for this user"
-		}
 		if why != "" {
 			r.fail(f.at, "", "users file %s, line %d: %s", f.v, i+1, why)
 			continue
+		}
+		if !u.serves(methods) {
+			r.warn(f.at, "", "users file %s, line %d: this user cannot log in, none of eap.methods works with what is stored", f.v, i+1)
 		}
 		users[name] = u
 	}

@@ -18,6 +18,7 @@ type eapPart struct {
 	talk     authz.EAPConversation // nil before the peer's identity is known, and after the end
 	queried  bool                  // the peer was asked for its identity
 	claimed  string                // the identity that it, or its IKE identity, claims
+	verdict  error                 // why it will be refused, told to it already
 	identity atomic.Pointer[string]
 	method   atomic.Uint32    // type of the method last talked about; 0: none
 	granted  authz.Attributes // what came with the success
@@ -89,6 +90,9 @@ func (s *session) replied(id ikev2.QuestionID, r authz.EAPResult) {
 		s.endEAP(id, r)
 		return
 	}
+	if s.eap.verdict = r.Verdict; s.eap.verdict == nil {
+		s.eap.verdict = eap.VerdictIn(r.Packet)
+	}
 	s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet})
 }
 
@@ -116,13 +120,21 @@ func (s *session) endEAP(id ikev2.QuestionID, r authz.EAPResult) {
 	s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Done: true, MSK: r.MSK, Identity: name})
 }
 
-// abandonEAP ends a conversation whose peer is gone.
-func (s *session) abandonEAP() {
-	if s.eap.talk != nil {
-		s.eap.talk.Close()
-		s.eap.talk = nil
-		s.hub.stats.eap(s.eapMethod(), eapAbandoned)
+// abandonEAP ends a conversation whose peer is gone, with or without knowing that it is refused; then
+// detail says why it went rather than how.
+func (s *session) abandonEAP(detail string) string {
+	if s.eap.talk == nil {
+		return detail
 	}
+	s.eap.talk.Close()
+	s.eap.talk = nil
+	s.eap.identity.Store(&s.eap.claimed)
+	if s.eap.verdict == nil {
+		s.hub.stats.eap(s.eapMethod(), eapAbandoned)
+		return detail
+	}
+	s.hub.stats.eap(s.eapMethod(), eapRejected)
+	return fmt.Sprintf("EAP %s of %s: %v", s.eapMethod(), s.identity(), s.eap.verdict)
 }
 
 func (s *session) eapMethod() string { return eap.MethodName(byte(s.eap.method.Load())) }

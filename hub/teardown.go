@@ -55,9 +55,8 @@ func (s *session) ended(e ikev2.Closed) {
 	wasUp, why := !s.since.IsZero(), s.closeWhy
 	s.state = gone
 	s.mu.Unlock()
-	s.abandonEAP()
 	s.teardown()
-	detail := e.Detail
+	detail := s.abandonEAP(e.Detail)
 	if why != "" {
 		detail = why
 	}

@@ -45,7 +45,7 @@ func (s *syncBuffer) String() string {
 // Each setting stands on a line of its own; kernel-libipsec must come before kernel-netlink. The
 // marks keep IKE itself out of a tunnel that covers everything.
 const charonSettings = `charon-systemd {
-  load = random nonce openssl kdf hmac curve25519 chapoly x509 constraints pubkey pem pkcs1 pkcs8 kernel-libipsec kernel-netlink socket-default vici updown
+  load = random nonce openssl kdf hmac md5 sha1 curve25519 chapoly x509 constraints pubkey pem pkcs1 pkcs8 kernel-libipsec kernel-netlink socket-default vici updown eap-identity eap-mschapv2 eap-md5 eap-gtc eap-tls xauth-generic
   threads = 16
   retransmit_timeout = 1.0
   retransmit_tries = 3

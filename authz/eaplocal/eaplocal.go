@@ -107,7 +107,7 @@ func (c *conversation) Respond(packet []byte, done func(authz.EAPResult)) {
 
 func (c *conversation) result(packet []byte) authz.EAPResult {
 	step := c.server.Receive(packet)
-	r := authz.EAPResult{Packet: step.Packet, Done: step.Done, MSK: step.MSK, Identity: c.server.Username()}
+	r := authz.EAPResult{Packet: step.Packet, Done: step.Done, MSK: step.MSK, Verdict: step.Verdict, Identity: c.server.Username()}
 	if step.Err != nil {
 		r.Err = fmt.Errorf("%w: %w", authz.ErrEAPRejected, step.Err)
 	}

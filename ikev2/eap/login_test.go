@@ -340,3 +340,20 @@ func FuzzBothEnds(f *testing.F) {
 		}
 	})
 }
+
+// A hub that only passes packets on still reads from them that a peer is refused, and the server says
+// it too: peers go away at that, without waiting for the failure.
+func TestVerdict(t *testing.T) {
+	p, s := NewPeer(Login{Username: "alice", Password: secret.FromString("wrong"), Methods: all}), NewServer(server(TypeMSCHAPv2))
+	challenge := s.Receive(IdentityResponse(1, "alice"))
+	if challenge.Verdict != nil || VerdictIn(challenge.Packet) != nil {
+		t.Error("a challenge decides nothing")
+	}
+	refusal := s.Receive(p.Receive(challenge.Packet).Packet)
+	if refusal.Verdict == nil || refusal.Err != nil {
+		t.Errorf("the server says %v, %v", refusal.Verdict, refusal.Err)
+	}
+	if err := VerdictIn(refusal.Packet); err == nil || !strings.Contains(err.Error(), "wrong") {
+		t.Errorf("the packet says %v", err)
+	}
+}

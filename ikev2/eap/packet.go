@@ -167,6 +167,19 @@ func MethodName(t byte) string {
 	return "other"
 }
 
+// VerdictIn is what a request says against the peer that gets it, where a method has words for that:
+// MSCHAPv2. Nil: nothing.
+func VerdictIn(request []byte) error {
+	p, err := Parse(request)
+	if err != nil || p.Code != Request || p.Type != TypeMSCHAPv2 {
+		return nil
+	}
+	if op, _, body, err := parseMSCHAP(p.Data); err == nil && op == opFailure {
+		return errors.New(explainMSCHAP(body))
+	}
+	return nil
+}
+
 // MethodOf is the type of the method that a peer's response is about; before is the one so far, for
 // responses that are about none: an identity, a notification, a refusal of a method.
 func MethodOf(response []byte, before uint32) byte {

@@ -48,10 +48,11 @@ type ServerConfig struct {
 
 // A ServerStep is a server's next move.
 type ServerStep struct {
-	Packet []byte // to the peer; with Err the failure
-	Done   bool
-	MSK    secret.Bytes
-	Err    error // why the peer is refused
+	Packet  []byte // to the peer; with Err the failure
+	Done    bool
+	MSK     secret.Bytes
+	Verdict error // the peer will be refused, and is told so first
+	Err     error // why the peer is refused
 }
 
 // A Server is one login, the side that asks. It is not safe for concurrent use.
@@ -164,7 +165,11 @@ func (s *Server) judge(q Packet) ServerStep {
 	case err != nil:
 		return s.refuse(q.ID, err)
 	case data != nil:
-		return s.request(data)
+		step := s.request(data)
+		if m, ok := s.method.(*serverMSCHAP); ok {
+			step.Verdict = m.refused
+		}
+		return step
 	case !s.known: // no method can come here with a decoy; this line does not rely on it
 		return s.refuse(q.ID, errUnknown)
 	}
