@@ -31,6 +31,7 @@ var house = map[string]room{
 	"ikev2/iketest":         {ours: "ikev2 ikev2/wire ikev2/suite ikev2/pki secret"},
 	"dataplane":             {ours: "secret"},
 	"dataplane/rtnl":        {ours: "dataplane", foreign: "github.com/vishvananda/netlink github.com/vishvananda/netns golang.org/x/sys"},
+	"dataplane/edge":        {ours: "config dataplane dataplane/rtnl", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"dataplane/none":        {ours: "dataplane secret"},
 	"dataplane/userspace":   {ours: "dataplane dataplane/rtnl secret", foreign: "golang.org/x/sys golang.org/x/crypto"},
 	"dataplane/planetest":   {ours: "dataplane secret", foreign: "golang.org/x/crypto"},
@@ -51,7 +52,7 @@ var house = map[string]room{
 	"ops/opstest":           {ours: "ops ops/view"},
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
-	"node": {ours: "authz authz/eaplocal authz/pool client config dataplane dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
+	"node": {ours: "authz authz/eaplocal authz/pool client config dataplane dataplane/edge dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"client/dhcp client/dns client/nat " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},

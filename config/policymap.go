@@ -39,7 +39,7 @@ func (p *rawPolicyMap) keys() []key {
 		{name: "shape", part: rate(&p.shape), otherwise: "what is sent is not limited", example: "10m", doc: "Rate to which what is sent is delayed (`shape average`); used as `output`."},
 		{name: "shape-burst", part: burst(&p.shapeBurst), otherwise: "what the rate carries in 10 ms, at least two packets", example: "15000", doc: "Octets that may be sent at once."},
 		{name: "police", part: rate(&p.police), otherwise: "what is received is not limited", example: "2m", doc: "Rate above which what is received is dropped (`police`); used as `input`."},
-		{name: "police-burst", part: burst(&p.policeBurst), otherwise: "what the rate carries in 250 ms, at least two packets", example: "62500", doc: "Octets that may arrive at once. TCP needs about a round trip's worth."},
+		{name: "police-burst", part: burst(&p.policeBurst), otherwise: "what the rate carries in a second", example: "375000", doc: "Octets that may arrive at once, at least what the rate carries in a second: a policer has no queue, and TCP needs room for some round trips."},
 	}
 }
 
@@ -84,6 +84,9 @@ func (r *reader) policyMaps(raw []entry[rawPolicyMap]) map[string]*PolicyMap {
 		}
 		if p.policeBurst.typed && !p.police.typed {
 			r.fail(p.policeBurst.at, "", "policy-map %s has a police-burst without a police", name)
+		}
+		if second := p.police.v / 8; p.police.typed && p.policeBurst.ok && uint64(p.policeBurst.v) < second {
+			r.fail(p.policeBurst.at, "", "police-burst %d of policy-map %s is less than a second of its rate, %d octets", p.policeBurst.v, name, second)
 		}
 	}
 	return out

@@ -86,7 +86,7 @@ type Interface struct {
 // QoS bounds what an interface carries.
 type QoS struct {
 	Shape  Rate // towards the peer: what exceeds it waits in a queue
-	Police Rate // from the peer: what exceeds it is dropped
+	Police Rate // from the peer: what exceeds it is dropped; its burst is at least a second of the rate
 }
 
 // Rate is a token bucket; the zero value does not limit.
@@ -188,4 +188,5 @@ type Event struct {
 	Kind      EventKind
 	Interface string
 	SPIIn     uint32 // the child, for expiries
+	Why       string // of InterfaceGone, where more is known than that somebody removed it: "its VRF red was deleted"
 }

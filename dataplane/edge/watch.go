@@ -1,0 +1,230 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"flexvpn/dataplane"
+)
+
+// watch follows what others do to our objects.
+func (p *Plane) watch() error {
+	deleted, err := p.opt.Link.WatchDeleted(p.done)
+	if err != nil {
+		return err
+	}
+	p.tasks.Go(func() {
+		for l := range deleted {
+			if l.Kind == "vrf" {
+				p.vrfGone(l.Name)
+			}
+		}
+	})
+	return p.watchTable()
+}
+
+// vrfGone ends the interfaces of a VRF that somebody deleted: the kernel moves its ports into the
+// default routing domain, where their packets must not go.
+func (p *Plane) vrfGone(vrf string) {
+	p.mu.Lock()
+	var ports []string
+	for name, a := range p.attached {
+		if a.vrf == vrf {
+			a.vrf = "" // so that it joins one, or fails, before it is used again
+			p.attached[name] = a
+			ports = append(ports, name)
+		}
+	}
+	p.mu.Unlock()
+	for _, name := range ports {
+		if err := p.inner.Remove(name); err != nil {
+			p.opt.Noticed("a VRF was deleted, and its port "+name+" could not be removed", err)
+		}
+		p.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: name, Why: "its VRF " + vrf + " was deleted"})
+	}
+}
+
+// watchTable follows the generations of the machine's ruleset: each transaction makes one and says
+// which process did it. After somebody else's ours is looked at.
+func (p *Plane) watchTable() error {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(p.table.netns.Fd()), Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil // no nftables, no table
+	}
+	if err != nil {
+		return fmt.Errorf("watch nftables: %w", err)
+	}
+	foreign := make(chan struct{}, 1)
+	p.tasks.Go(func() { generations(c, foreign) })
+	p.tasks.Go(func() {
+		defer func() { _ = c.Close() }()
+		for {
+			select {
+			case <-p.done:
+				return
+			case <-foreign:
+				p.inspect()
+			}
+			select { // a firewall's reload is several transactions
+			case <-p.done:
+				return
+			case <-time.After(settle):
+			}
+		}
+	})
+	return nil
+}
+
+// settle is the least time between two looks at the table.
+const settle = 200 * time.Millisecond
+
+// generations writes to foreign for each transaction of another program, until c is closed. News
+// that the socket lost may have been foreign.
+func generations(c *netlink.Conn, foreign chan<- struct{}) {
+	comm, _ := os.ReadFile("/proc/self/comm")
+	own := strings.TrimSpace(string(comm))
+	for {
+		all, err := c.Receive()
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+		theirs := err != nil
+		for _, m := range all {
+			theirs = theirs || m.Header.Type == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN && author(m.Data) != own
+		}
+		if !theirs {
+			continue
+		}
+		select {
+		case foreign <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// author is the program that made a generation.
+func author(b []byte) string {
+	const header, procName = 4, 3 // sizeof(struct nfgenmsg), NFTA_GEN_PROC_NAME
+	if len(b) < header {
+		return ""
+	}
+	d, err := netlink.NewAttributeDecoder(b[header:])
+	if err != nil {
+		return ""
+	}
+	for d.Next() {
+		if d.Type() == procName {
+			return d.String()
+		}
+	}
+	return ""
+}
+
+// inspect holds the table against what it should be, and makes it anew when it is not that.
+func (p *Plane) inspect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !p.table.made {
+		return
+	}
+	all := make(map[string]entry, len(p.attached))
+	for name, a := range p.attached {
+		all[name] = a.entry
+	}
+	wrong, err := p.table.differs(all)
+	if err == nil && wrong == "" {
+		return
+	}
+	if err == nil {
+		err = p.table.rebuild(all)
+	}
+	p.opt.Noticed("somebody changed the nftables table "+TableName+", which was made again: "+wrong, err)
+}
+
+// differs says what of the table is not as it should be; "" when all is.
+func (t *table) differs(all map[string]entry) (string, error) {
+	there, err := t.exists()
+	if err != nil {
+		return "", err
+	}
+	if !there {
+		return "the table is gone", nil
+	}
+	want := map[string]int{}
+	for name, e := range all {
+		for _, x := range e.elements(&t.sets, name) {
+			want[x.set.Name]++
+		}
+	}
+	if err := t.dial(); err != nil {
+		return "", err
+	}
+	for _, s := range t.sets.list() {
+		have, err := t.conn.GetSetElements(s)
+		if err != nil {
+			t.hangUp()
+			return "set " + s.Name + " cannot be read: " + err.Error(), nil
+		}
+		if len(have) != want[s.Name] {
+			return fmt.Sprintf("set %s has %d elements, not %d", s.Name, len(have), want[s.Name]), nil
+		}
+	}
+	return t.chainsDiffer(), nil
+}
+
+// chainsDiffer compares the number of rules in each chain.
+func (t *table) chainsDiffer() string {
+	want := map[string]int{"denied_in": 3, "denied_out": 3, "policed": 3, fromPeers: 4, toPeers: 3}
+	for _, l := range t.lists {
+		n := 1
+		for i := range l.Entries {
+			n += len(matches(&l.Entries[i]))
+		}
+		want[aclIn+l.Name], want[aclOut+l.Name] = n, n
+	}
+	for r := range t.rates {
+		want[policeChain(r)] = 1
+	}
+	for chain, n := range want {
+		have, err := t.ruleCounters(chain)
+		if err != nil {
+			return err.Error()
+		}
+		if len(have) != n {
+			return fmt.Sprintf("chain %s has %d rules, not %d", chain, len(have), n)
+		}
+	}
+	return ""
+}
+
+// Events are the inner plane's and our own.
+func (p *Plane) Events() <-chan dataplane.Event { return p.events }
+
+// forward passes the inner plane's events on until they end.
+func (p *Plane) forward() {
+	for e := range p.inner.Events() {
+		p.tell(e)
+	}
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
+	p.eventsClosed = true
+	close(p.events)
+}
+
+func (p *Plane) tell(e dataplane.Event) {
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
+	if p.eventsClosed {
+		return
+	}
+	select {
+	case p.events <- e:
+	default: // nobody reads: as the planes do
+	}
+}
