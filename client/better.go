@@ -98,7 +98,7 @@ func (m *machine) rehome(now time.Time, from source) bool {
 	case l.stands() && l.mobile && l.from.addr.Is4() == from.addr.Is4():
 		m.tell("move to source %s", from)
 		l.from = from
-		m.do(move{leg: l.id, from: from})
+		m.do(move{leg: l.id, to: l.to, from: from})
 		return false
 	case l.stands() && m.world.usable(l.from):
 		if m.next != nil && m.next.rehoming && m.next.from == from || m.tries > 0 && now.Before(m.betterAt) {

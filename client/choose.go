@@ -232,8 +232,11 @@ func (m *machine) upset(now time.Time) bool {
 		m.leaveForNext(now, l, why, byTrack, after)
 		return true
 	}
-	if !l.to.IsValid() || len(m.profile.Sources) == 0 {
+	switch {
+	case !l.to.IsValid():
 		return false
+	case len(m.profile.Sources) == 0:
+		return m.rerouted(now)
 	}
 	from, err := m.world.source(l.to)
 	switch {

@@ -187,7 +187,14 @@ func (c *Client) enqueue(f func()) {
 }
 
 // Changed has the profile look again at its tracks, its sources and its backup group.
-func (c *Client) Changed() { c.enqueue(func() { c.step(c.machine.changed) }) }
+func (c *Client) Changed() {
+	c.enqueue(func() {
+		c.step(c.machine.changed)
+		for _, s := range c.legs {
+			s.reachable()
+		}
+	})
+}
 
 // verb does an input for somebody outside.
 func (c *Client) verb(input func(now time.Time)) error {

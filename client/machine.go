@@ -50,6 +50,10 @@ type world interface {
 	source(to netip.Addr) (source, error)
 	// usable reports whether a source that was chosen before still is up.
 	usable(source) bool
+	// further are the other addresses of a leg's hub, as it told them (MOBIKE).
+	further(leg uint64) []netip.Addr
+	// here reports whether this host has an address.
+	here(netip.Addr) bool
 	// claim takes a hub for this profile; false: another profile of its backup group has it. Each
 	// claim that succeeded is released once.
 	claim(hub netip.Addr) bool
@@ -85,6 +89,7 @@ type (
 	// move takes a leg to another source without a new session (MOBIKE, RFC 4555).
 	move struct {
 		leg  uint64
+		to   netip.Addr // the hub's, which may be another one of it
 		from source
 	}
 	// giveUp ends a leg. Nothing is heard of it afterwards.

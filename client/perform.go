@@ -123,10 +123,6 @@ func (c *Client) giveUp(a giveUp) {
 	}
 }
 
-func (c *Client) move(a move) {
-	c.cfg.Log.Info("source changed", "client", c.Name(), "source", a.from.String())
-}
-
 // surroundings is the machine's world as the client sees it.
 type surroundings struct{ *Client }
 

@@ -27,9 +27,12 @@ type session struct {
 	conn    *endpoint.Conn
 	started time.Time
 	from    source
-	why     string   // why this end closes it
-	left    failover // the machine gave it up for this; empty: it did not
-	over    bool     // it has ended
+	mobile  bool         // the hub follows a change of address (MOBIKE)
+	further []netip.Addr // other addresses of the hub
+	own     []netip.Addr // this end's, as the engine knows them
+	why     string       // why this end closes it
+	left    failover     // the machine gave it up for this; empty: it did not
+	over    bool         // it has ended
 
 	path     ikev2.Path
 	children []dataplane.Child
@@ -82,8 +85,13 @@ func (s *session) react(conn *endpoint.Conn, e ikev2.Event) {
 	case ikev2.ChildGone:
 		s.childGone(e)
 	case ikev2.Moved:
-		s.change("follow the hub's new address", func() { s.path = e.Path })
-		s.client.tellInside()
+		s.moved(e)
+	case ikev2.PeerAddresses:
+		s.set(func() { s.further = e.List })
+		if s.routed {
+			s.installRoutes()
+		}
+		s.reachable()
 	case ikev2.ConfigSet:
 		s.client.mu.Lock()
 		s.pushed.Routes = authz.FromRouteSet(e.Attributes)
@@ -165,6 +173,7 @@ func (s *session) established(e ikev2.Established) {
 	s.set(func() {
 		s.up, s.remote, s.since, s.peerVersion, s.path = true, e.Remote, time.Now(), e.PeerVersion, e.Path
 		s.pushed = authz.FromReply(e.Config)
+		s.mobile, s.further = e.MOBIKE, e.Additional
 	})
 	if s.pushed.Ignored > 0 {
 		c.cfg.Log.Warn("the hub pushed values that make no sense or are too many: they are ignored", "client", c.Name(), "session", s.name(), "values", s.pushed.Ignored)
@@ -208,7 +217,8 @@ func (s *session) becomeReady() {
 		return
 	}
 	s.ready = true
-	s.client.step(func(now time.Time) { s.client.machine.up(now, s.id, s.pushed.BackupGateways, false) })
+	s.client.step(func(now time.Time) { s.client.machine.up(now, s.id, s.pushed.BackupGateways, s.mobile) })
+	s.reachable()
 }
 
 func (s *session) installRoutes() {
@@ -219,7 +229,7 @@ func (s *session) installRoutes() {
 	if len(refused) > 0 {
 		c.cfg.Log.Warn("pushed routes refused", "client", c.Name(), "prefixes", refused, "hint", "see routes.accept of the profile")
 	}
-	if err := c.cfg.Routes.PinTransport(s.name()+"/transport", s.path.Remote.Addr(), ok); err != nil {
+	if err := c.cfg.Routes.PinTransports(s.name()+"/transport", s.path.Remote.Addr(), s.further, ok); err != nil {
 		c.cfg.Log.Warn("pin the hub's transport route", "client", c.Name(), "err", err)
 	}
 	err := c.cfg.Routes.Set(s.name()+"/ikev2", routing.Announcement{

@@ -55,9 +55,13 @@ type simSpoke struct {
 	carrying uint64
 	dialled  []string // "12s 192.0.2.1"
 	moved    []string
+	movedTo  []string
 	told     []string
 	gaveUp   []string
 	mobile   bool
+	routes   map[netip.Addr]netip.Addr // without sources: where packets to a hub leave from; nil: one address
+	others   []netip.Addr              // further addresses of the hub
+	gone     map[netip.Addr]bool       // addresses that this host had
 	mostLegs int
 }
 
@@ -108,7 +112,7 @@ func (s *simSpoke) trackUp(n int) bool { return s.tracks[n] }
 
 func (s *simSpoke) source(to netip.Addr) (source, error) {
 	if len(s.m.profile.Sources) == 0 {
-		return source{addr: netip.MustParseAddr("198.51.100.1")}, nil
+		return s.routed(to)
 	}
 	for _, c := range s.m.profile.Sources {
 		addr, up := s.links[c.Interface]
@@ -118,6 +122,10 @@ func (s *simSpoke) source(to netip.Addr) (source, error) {
 	}
 	return source{}, errors.New("none of the sources is up")
 }
+
+func (s *simSpoke) further(uint64) []netip.Addr { return s.others }
+
+func (s *simSpoke) here(a netip.Addr) bool { return !s.gone[a] }
 
 func (s *simSpoke) usable(from source) bool {
 	addr, up := s.links[from.iface]
@@ -202,6 +210,7 @@ func (s *simSpoke) perform(a action) {
 		s.carrying = a.leg
 	case move:
 		s.moved = append(s.moved, a.from.String())
+		s.movedTo = append(s.movedTo, a.to.String())
 	case giveUp:
 		s.gaveUp = append(s.gaveUp, a.why)
 		delete(s.legs, a.leg)
@@ -325,4 +334,15 @@ func (s *simSpoke) list() string {
 		out = append(out, text)
 	}
 	return strings.Join(out, " ")
+}
+
+// routed is the routing table's choice.
+func (s *simSpoke) routed(to netip.Addr) (source, error) {
+	if s.routes == nil {
+		return source{addr: netip.MustParseAddr("198.51.100.1")}, nil
+	}
+	if a, ok := s.routes[to]; ok {
+		return source{addr: a}, nil
+	}
+	return source{}, errors.New("no route")
 }

@@ -217,7 +217,7 @@ func (sa *SA) establish(now time.Time, child Child, config []wire.Attribute) {
 	sa.startKeepalives(now)
 	sa.emit(Established{
 		Local: sa.local, Remote: sa.remote, Path: sa.dataPath(), Suite: sa.cur.suite, Child: child, Config: config,
-		PeerFlexVPN: sa.peer.flexVPN, MOBIKE: sa.peer.mobike, PeerVersion: sa.peer.version, Took: now.Sub(sa.made),
+		PeerFlexVPN: sa.peer.flexVPN, MOBIKE: sa.peer.mobike, Additional: sa.peerList(), PeerVersion: sa.peer.version, Took: now.Sub(sa.made),
 	})
 	sa.emit(UseChild{SPIIn: child.SPIIn, SPIOut: child.SPIOut})
 }

@@ -2,7 +2,6 @@ package ikev2
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"flexvpn/ikev2/suite"
@@ -57,9 +56,7 @@ func (sa *SA) Facts() Facts {
 		f.State = "REKEYING"
 	}
 	f.MOBIKE = sa.peer.mobike
-	if sa.mob != nil {
-		f.Additional = slices.Clone(sa.mob.peer)
-	}
+	f.Additional = sa.peerList()
 	for i := range sa.children {
 		ch := &sa.children[i]
 		f.Children = append(f.Children, ChildFacts{

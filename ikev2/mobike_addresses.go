@@ -19,9 +19,12 @@ func (sa *SA) SetAddresses(now time.Time, own []netip.Addr) {
 	if sa.state == stateClosed {
 		return
 	}
+	before := sa.additional()
 	m := sa.mobility()
 	m.own, m.owned = slices.Clone(own), true
-	sa.AddressesChanged(now)
+	if here := slices.Contains(own, sa.path.Local.Addr()); !here || !slices.Equal(before, sa.additional()) {
+		sa.AddressesChanged(now)
+	}
 }
 
 // AddressesChanged says that Common.Addresses changed.
@@ -73,6 +76,14 @@ func (sa *SA) additional() []netip.Addr {
 		}
 	}
 	return out
+}
+
+// peerList is a copy of the peer's additional addresses.
+func (sa *SA) peerList() []netip.Addr {
+	if sa.mob == nil {
+		return nil
+	}
+	return slices.Clone(sa.mob.peer)
 }
 
 // usable reports whether an address can stand for a host on the way of packets.
@@ -129,8 +140,9 @@ func toldAddresses(ps *wire.Payloads) (list []netip.Addr, told bool) {
 // peerAddresses takes the peer's new list. Where it was sent from belongs to it (section 3.4); a
 // responder that is no longer where it was has the initiator come after it (section 3.6).
 func (sa *SA) peerAddresses(now time.Time, p Path, list []netip.Addr) {
-	if sa.mob != nil || len(list) > 0 {
+	if !slices.Equal(sa.peerList(), list) {
 		sa.mobility().peer = list
+		sa.emit(PeerAddresses{List: sa.peerList()})
 	}
 	current := sa.path.Remote.Addr()
 	if sa.initiator && current != p.Remote.Addr() && !slices.Contains(list, current) {

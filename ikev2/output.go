@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"net/netip"
 	"time"
 
 	"flexvpn/ikev2/suite"
@@ -52,7 +53,8 @@ type Established struct {
 	Child         Child            // the first Child SA
 	Config        []wire.Attribute // initiator: the CFG_REPLY; cloned, the receiver owns it
 	PeerFlexVPN   bool
-	MOBIKE        bool // both ends know it: the session can change its addresses
+	MOBIKE        bool         // both ends know it: the session can change its addresses
+	Additional    []netip.Addr // of the peer, besides the one in use
 	PeerVersion   string
 	Took          time.Duration // since the first datagram
 }
@@ -85,6 +87,9 @@ type IKERekeyed struct{ Suite suite.IKE }
 // Moved: the packets of the Child SAs run on another path now: MOBIKE, or a NAT mapping that changed.
 // Its Encap is whether ESP is in UDP.
 type Moved struct{ Path Path }
+
+// PeerAddresses: the peer can also be reached at these addresses, and no others but the one in use.
+type PeerAddresses struct{ List []netip.Addr }
 
 // Closed is the last output of an SA. All its Child SAs and SPIs are gone with it: no ChildGone or
 // SPIRemoved is said for them.
@@ -136,6 +141,7 @@ func (SPIAdded) output()           {}
 func (SPIRemoved) output()         {}
 func (IKERekeyed) output()         {}
 func (Moved) output()              {}
+func (PeerAddresses) output()      {}
 func (Closed) output()             {}
 
 func (Established) event()        {}
@@ -147,4 +153,5 @@ func (SPIAdded) event()           {}
 func (SPIRemoved) event()         {}
 func (IKERekeyed) event()         {}
 func (Moved) event()              {}
+func (PeerAddresses) event()      {}
 func (Closed) event()             {}

@@ -282,7 +282,7 @@ func (n *Node) buildClients() error {
 
 // localTo is the address the routing table would use towards peer.
 func (n *Node) localTo(peer netip.Addr) (netip.Addr, error) {
-	r, err := n.rtnl.RouteTo(peer)
+	r, err := n.routes.WayTo(peer)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("no route to the peer %s: %w", peer, err)
 	}
@@ -307,6 +307,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	g.Go(func() error { return control.Serve(ctx, n) })
 	g.Go(func() error { return n.planeEvents(ike) })
 	g.Go(func() error { return n.routes.Run(ike, n.log) })
+	g.Go(func() error { return n.followAddresses(ctx) })
 	if n.cfg.Metrics.Listen.IsValid() {
 		g.Go(func() error { return n.serveMetrics(ctx) })
 	}

@@ -93,11 +93,16 @@ func (m *Memory) Routes(protocol int) ([]dataplane.Route, error) {
 
 // RouteTo implements FIB: the longest prefix of the main table, then the lowest metric.
 func (m *Memory) RouteTo(a netip.Addr) (dataplane.Route, error) {
+	return m.RouteBeside(a, func(int) bool { return false })
+}
+
+// RouteBeside implements FIB.
+func (m *Memory) RouteBeside(a netip.Addr, ours func(protocol int) bool) (dataplane.Route, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var best dataplane.Route
 	for _, r := range m.routes {
-		if r.Table != 0 || !r.Prefix.Contains(a) {
+		if r.Table != 0 || ours(r.Protocol) || !r.Prefix.Contains(a) {
 			continue
 		}
 		if !best.Prefix.IsValid() || r.Prefix.Bits() > best.Prefix.Bits() ||

@@ -12,30 +12,69 @@ import (
 // else one set before is removed. Call it before the prefixes are set; Remove(key) undoes it, after
 // they were removed.
 //
-// A pin stays as it was found: when the gateway changes, dead peer detection ends the session, and
-// the next one pins anew.
+// Called again it follows the machine's own routes: a session that moves to another uplink (MOBIKE) pins
+// anew. Where there is no way to the hub a pin stays as it was.
 func (t *Table) PinTransport(key string, hub netip.Addr, pushed []netip.Prefix) error {
-	hub = hub.Unmap().WithZone("")
+	return t.PinTransports(key, hub, nil, pushed)
+}
+
+// PinTransports does the same for a hub with further addresses, to which its sessions may move. Those
+// without a way to them are left out.
+func (t *Table) PinTransports(key string, hub netip.Addr, further []netip.Addr, pushed []netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	host := netip.PrefixFrom(hub, hub.BitLen())
-	if !covers(pushed, hub) {
-		return problems(t.set(key, nil))
-	}
-	at := dest{prefix: host}
-	if t.sets[key][at] != nil {
-		return problems(t.settle(at))
-	}
-	way, err := t.fib.RouteTo(hub)
+	again := len(t.sets[key]) > 0
+	pin, err := t.pin(key, hub, pushed, again)
 	if err != nil {
-		return fmt.Errorf("pin the route to %s: %w", hub, err)
+		return fmt.Errorf("pin the route to %s: %w", hub.Unmap(), err)
+	}
+	var pins []*claim
+	if pin != nil {
+		pins = append(pins, pin)
+	}
+	for _, a := range further {
+		if pin, err := t.pin(key, a, pushed, again); err == nil && pin != nil {
+			pins = append(pins, pin)
+		}
+	}
+	return problems(t.set(key, pins))
+}
+
+// pin is the claim that keeps the way to one address; nil when nothing pushed is in its way. again says
+// that there were pins before: then the present way may lead into the tunnel itself, and what counts are
+// the routes beside ours.
+func (t *Table) pin(key string, hub netip.Addr, pushed []netip.Prefix, again bool) (*claim, error) {
+	hub = hub.Unmap().WithZone("")
+	if !covers(pushed, hub) {
+		return nil, nil
+	}
+	at := dest{prefix: netip.PrefixFrom(hub, hub.BitLen())}
+	way, err := t.fib.RouteTo(hub)
+	if again {
+		way, err = t.fib.RouteBeside(hub, Ours)
+	}
+	if was := t.sets[key][at]; err != nil && was != nil {
+		return was, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	if t.tunnels[way.Interface] > 0 {
-		return fmt.Errorf("pin the route to %s: it leads into our own tunnel %s: add a route to the hub outside of it", hub, way.Interface)
+		return nil, fmt.Errorf("it leads into our own tunnel %s: add a route to the hub outside of it", way.Interface)
 	}
-	return problems(t.set(key, []*claim{{
+	return &claim{
 		key: key, dest: at, source: SourceTransport, from: way.Source, given: []dataplane.Hop{{Interface: way.Interface, Via: way.Via}},
-	}}))
+	}, nil
+}
+
+// WayTo is the way to a host outside of our tunnels, whatever routes lead into them.
+// One that can only be reached through one of them is reached so.
+func (t *Table) WayTo(a netip.Addr) (dataplane.Route, error) {
+	way, err := t.fib.RouteBeside(a.Unmap(), Ours)
+	if err != nil {
+		return t.fib.RouteTo(a.Unmap())
+	}
+	return way, nil
 }
 
 func covers(prefixes []netip.Prefix, a netip.Addr) bool {

@@ -76,6 +76,26 @@ func TestTwoTunnelsToOneHubShareItsPin(t *testing.T) {
 	expect(t, f, four, six)
 }
 
+// A session that moves to another uplink, or to another address of its hub, takes the pins along, though
+// the tunnel's default route is in the way by then.
+func TestPinsFollowASessionThatMoves(t *testing.T) {
+	table, f := newTable(t)
+	four, six := outside(t, f)
+	hub, other, sixth := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2"), netip.MustParseAddr("2001:db8::1")
+	pushed := prefixes("0.0.0.0/0")
+	must(t, table.PinTransports("s1/transport", hub, []netip.Addr{other, sixth}, pushed))
+	must(t, table.Set("s1/ikev2", from("tunnel1", "0.0.0.0/0")))
+	tunnel := "0.0.0.0/0 dev tunnel1 metric 2 proto 178"
+	expect(t, f, four, six, tunnel, "203.0.113.1/32 via 192.0.2.1 dev eth0 metric 1 proto 178", "203.0.113.2/32 via 192.0.2.1 dev eth0 metric 1 proto 178")
+	must(t, f.Memory.ReplaceRoute(dataplane.Route{Prefix: pushed[0], Interface: "wwan0", Via: netip.MustParseAddr("198.51.100.1"), Metric: 50, Protocol: 16}))
+	if way, err := table.WayTo(other); err != nil || way.Interface != "wwan0" {
+		t.Errorf("the way to the hub is %+v, %v", way, err)
+	}
+	must(t, table.PinTransports("s1/transport", other, []netip.Addr{hub}, pushed))
+	expect(t, f, four, six, tunnel, "0.0.0.0/0 via 198.51.100.1 dev wwan0 metric 50 proto 16",
+		"203.0.113.1/32 via 198.51.100.1 dev wwan0 metric 1 proto 178", "203.0.113.2/32 via 198.51.100.1 dev wwan0 metric 1 proto 178")
+}
+
 func TestAHubThatIsReachedThroughATunnelOfOursOrNotAtAllIsNotPinned(t *testing.T) {
 	table, f := newTable(t)
 	hub := netip.MustParseAddr("203.0.113.1")

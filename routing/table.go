@@ -22,6 +22,8 @@ type FIB interface {
 	Routes(protocol int) ([]dataplane.Route, error)
 	// RouteTo is the way packets to an address would take now.
 	RouteTo(netip.Addr) (dataplane.Route, error)
+	// RouteBeside is the way as it were without the routes of our protocol numbers.
+	RouteBeside(a netip.Addr, ours func(protocol int) bool) (dataplane.Route, error)
 	// VRF is the table of a VRF device.
 	VRF(name string) (table int, ok bool, err error)
 	// Up reports whether an interface is there and up.
