@@ -241,7 +241,7 @@ func (c *Client) PlaneEvent(e dataplane.Event) bool {
 			if s.conn == nil || e.SPIIn != 0 && !s.has(e.SPIIn) {
 				continue
 			}
-			profile.OnPlaneEvent(s.conn, e, func() { s.close("its interface " + e.Interface + " was removed by somebody else") })
+			profile.OnPlaneEvent(s.conn, e, s.close)
 		}
 	})
 	return true

@@ -192,8 +192,8 @@ func (h *Hub) PlaneEvent(e dataplane.Event) bool {
 	if s == nil {
 		return false
 	}
-	profile.OnPlaneEvent(s.conn, e, func() {
-		h.jobs.push(&s.queue, func() { s.close("its interface " + e.Interface + " was removed by somebody else") })
+	profile.OnPlaneEvent(s.conn, e, func(why string) {
+		h.jobs.push(&s.queue, func() { s.close(why) })
 	})
 	return true
 }

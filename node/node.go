@@ -23,6 +23,7 @@ import (
 	"flexvpn/client"
 	"flexvpn/config"
 	"flexvpn/dataplane"
+	"flexvpn/dataplane/edge"
 	"flexvpn/dataplane/none"
 	"flexvpn/dataplane/rtnl"
 	"flexvpn/dataplane/userspace"
@@ -53,6 +54,7 @@ type Node struct {
 	profiles profile.Set
 	rtnl     *rtnl.Conn
 	plane    dataplane.Plane
+	edge     *edge.Plane // n.plane, when it makes devices
 	routes   *routing.Table
 	store    store.Store
 	pools    *pool.Pools
@@ -73,7 +75,7 @@ func CheckConfig(path string) (*config.Config, error) {
 // Run runs a node until ctx ends, then stops it gracefully: peers are told, interfaces, routes and
 // SAs are removed. An error says why the node could not start or go on.
 func Run(ctx context.Context, opt Options) error {
-	cfg, err := CheckConfig(opt.ConfigPath)
+	cfg, err := loadHere(opt.ConfigPath)
 	if err != nil {
 		return err
 	}
@@ -189,7 +191,10 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 		if err != nil {
 			return err
 		}
-		n.plane, in = p, &sink{plane: p}
+		in = &sink{plane: p}
+		if n.plane, err = n.attach(p, false); err != nil {
+			return errors.Join(err, p.Close())
+		}
 	}
 	proposals, err := profile.Proposals(n.cfg.IKEv2.Proposals, false)
 	if err != nil {

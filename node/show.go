@@ -106,6 +106,7 @@ func (n *Node) Interfaces() (out []view.Interface) {
 			out = append(out, v)
 		}
 	}
+	n.addLost(out)
 	return out
 }
 

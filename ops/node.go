@@ -22,6 +22,7 @@ type Node interface {
 	Routes() []view.Route
 	Clients() []view.Client
 	InsideNode
+	AccessNode
 
 	// ClearSession ends one session, named as in Session; its peer is told.
 	ClearSession(ctx context.Context, id string) error

@@ -84,6 +84,8 @@ func ViewInterface(session, identity string, spec dataplane.Interface, plane dat
 	v := view.Interface{
 		Name: spec.Name, Session: session, Identity: identity, Mode: spec.Mode.String(), MTU: spec.MTU, AdjustMSS: spec.AdjustMSS,
 		Addresses: spec.Addresses, Local: spec.Path.Local.String(), Remote: spec.Path.Remote.String(), Plane: plane.Name(),
+		VRF: spec.VRF, FrontVRF: spec.TransportVRF, AccessGroupIn: spec.FilterIn, AccessGroupOut: spec.FilterOut,
+		ShapeBPS: spec.QoS.Shape.Bits, PoliceBPS: spec.QoS.Police.Bits,
 	}
 	if c, ok := plane.Counters(spec.Name); ok {
 		v.InBytes, v.OutBytes, v.InPackets, v.OutPackets = c.InBytes, c.OutBytes, c.InPackets, c.OutPackets
@@ -102,15 +104,19 @@ func Rekey(c *endpoint.Conn, kind view.RekeyKind, spiIn uint32) {
 	})
 }
 
-// OnPlaneEvent passes a data plane's event to the engine; vanished is called when the interface is
-// gone.
-func OnPlaneEvent(c *endpoint.Conn, e dataplane.Event, vanished func()) {
+// OnPlaneEvent passes a data plane's event to the engine; vanished is called with the reason when the
+// interface is gone.
+func OnPlaneEvent(c *endpoint.Conn, e dataplane.Event, vanished func(why string)) {
 	switch e.Kind {
 	case dataplane.SoftExpire, dataplane.HardExpire:
 		c.Do(func(now time.Time, sa *ikev2.SA) { sa.RekeyChild(now, e.SPIIn) })
 	case dataplane.FirstInbound:
 		c.Do(func(now time.Time, sa *ikev2.SA) { sa.PeerUses(now, e.SPIIn) })
 	case dataplane.InterfaceGone:
-		vanished()
+		why := e.Why
+		if why == "" {
+			why = "it was removed by somebody else"
+		}
+		vanished("its interface " + e.Interface + " is gone: " + why)
 	}
 }

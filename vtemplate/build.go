@@ -32,7 +32,7 @@ type Clone struct {
 
 // Build specifies the virtual-access of one spoke.
 func Build(t *config.VirtualTemplate, c Clone) dataplane.Interface {
-	return dataplane.Interface{
+	spec := dataplane.Interface{
 		Name:      c.Name,
 		Alias:     alias(c.Node, c.Identity),
 		Mode:      c.Decision.Mode,
@@ -43,6 +43,8 @@ func Build(t *config.VirtualTemplate, c Clone) dataplane.Interface {
 		Children:  []dataplane.Child{Child(c.Child)},
 		Outbound:  c.Child.SPIIn,
 	}
+	attach(&spec, &t.Attach)
+	return spec
 }
 
 // BuildTunnel specifies a spoke's tunnel without its path, its SAs and a negotiated address, which
@@ -52,7 +54,7 @@ func BuildTunnel(t *config.Tunnel, node string) dataplane.Interface {
 	if t.Mode == "ipsec" {
 		mode = dataplane.IPsec
 	}
-	return dataplane.Interface{
+	spec := dataplane.Interface{
 		Name:      t.Name,
 		Alias:     alias(node, t.Name),
 		Mode:      mode,
@@ -60,6 +62,8 @@ func BuildTunnel(t *config.Tunnel, node string) dataplane.Interface {
 		AdjustMSS: t.AdjustMSS,
 		Addresses: slices.Clone(t.Addresses),
 	}
+	attach(&spec, &t.Attach)
+	return spec
 }
 
 func mtu(configured int) int {

@@ -24,6 +24,7 @@ var goldens = map[string]string{
 	"pools":                 "show pools",
 	"pools_leases":          "show pools --leases",
 	"interfaces":            "show interfaces",
+	"access_lists":          "sh access-lists",
 	"routes":                "show routes",
 	"client":                "show client",
 	"counters":              "show counters",

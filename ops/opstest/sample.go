@@ -142,6 +142,7 @@ func interfaces() []view.Interface {
 			Name: "va-1", Session: "h1", Identity: "spoke1.branch.example.net", Mode: "ipsec", MTU: 1400, AdjustMSS: 1360,
 			Addresses: []netip.Prefix{prefix("10.1.1.1/32")}, Local: "203.0.113.1:4500", Remote: "198.51.100.7:4500", Plane: "userspace",
 			InBytes: 1_234_567, OutBytes: 7_654_321_000, InPackets: 9876, OutPackets: 5_432_100,
+			VRF: "red", FrontVRF: "internet", AccessGroupIn: "from-spokes", ShapeBPS: 10_000_000, PoliceBPS: 2_500_000, DeniedIn: 17, ShapedPackets: 3,
 		},
 		{
 			Name: "va-2", Session: "h2", Identity: "spoke2.branch.example.net", Mode: "gre", MTU: 1400,

@@ -149,6 +149,17 @@ type Interface struct {
 	OutBytes   uint64         `json:"out_bytes"`
 	InPackets  uint64         `json:"in_packets"`
 	OutPackets uint64         `json:"out_packets"`
+
+	VRF            string `json:"vrf,omitempty"`              // of the inner packets
+	FrontVRF       string `json:"front_vrf,omitempty"`        // of the outer packets
+	AccessGroupIn  string `json:"access_group_in,omitempty"`  // access list for packets from the peer
+	AccessGroupOut string `json:"access_group_out,omitempty"` // access list for packets to the peer
+	ShapeBPS       uint64 `json:"shape_bps,omitempty"`        // bits a second to the peer; absent: no limit
+	PoliceBPS      uint64 `json:"police_bps,omitempty"`       // bits a second from the peer; absent: no limit
+	DeniedIn       uint64 `json:"denied_in_packets"`
+	DeniedOut      uint64 `json:"denied_out_packets"`
+	PolicedPackets uint64 `json:"policed_packets"` // from the peer, above the rate
+	ShapedPackets  uint64 `json:"shaped_packets"`  // to the peer, dropped by a full queue
 }
 
 // Route is the best way to a prefix.
