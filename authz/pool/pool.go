@@ -66,6 +66,8 @@ type Pools struct {
 	byName map[string]*pool      // the map is constant after New
 	names  []string              // in the order of definition, constant after New
 	leases map[netip.Addr]*lease // guarded by mu: all, active and remembered
+	spans  spans                 // constant after New
+	fixed  map[netip.Addr]string // guarded by mu: who has an address outside of all pools
 }
 
 // New makes the pools of defs and reads what s remembers of them; what it remembers of addresses
@@ -73,7 +75,7 @@ type Pools struct {
 func New(s store.Store, defs []Definition) (*Pools, error) { return newPools(s, defs, time.Now) }
 
 func newPools(s store.Store, defs []Definition, now func() time.Time) (*Pools, error) {
-	p := &Pools{now: now, byName: make(map[string]*pool), leases: make(map[netip.Addr]*lease)}
+	p := &Pools{now: now, byName: make(map[string]*pool), leases: make(map[netip.Addr]*lease), fixed: map[netip.Addr]string{}}
 	for _, d := range defs {
 		if p.byName[d.Name] != nil {
 			return nil, fmt.Errorf("pool %s is defined twice", d.Name)
@@ -85,6 +87,7 @@ func newPools(s store.Store, defs []Definition, now func() time.Time) (*Pools, e
 	if err != nil {
 		return nil, err
 	}
+	p.spans = spans
 	p.writer = newWriter(s)
 	if err := p.load(s, spans); err != nil {
 		return nil, fmt.Errorf("read address leases: %w", err)
@@ -148,6 +151,7 @@ func (p *Pools) fresh(from *pool, addr netip.Addr, identity string) *lease {
 func (p *Pools) Release(addr netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.fixed, addr)
 	l := p.leases[addr]
 	if l == nil || !l.active {
 		return
