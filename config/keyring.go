@@ -162,14 +162,17 @@ func decodeKey(text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
-func (r *reader) keyrings(raw []entry[[]rawKeyringPeer]) map[string]*Keyring {
+func (r *reader) keyrings(raw []entry[rawKeyring], cfg *Config) map[string]*Keyring {
 	out := make(map[string]*Keyring, len(raw))
 	for i := range raw {
 		k := &Keyring{Name: raw[i].name}
+		if raw[i].v.byAAA {
+			k.AAA = r.aaaKeys(&raw[i].v.aaa, cfg, "keyring "+k.Name)
+		}
 		names := map[string]place{}
 		matches := map[string]string{}
-		for j := range raw[i].v {
-			p := &raw[i].v[j]
+		for j := range raw[i].v.peers {
+			p := &raw[i].v.peers[j]
 			made := KeyringPeer{Name: p.peer.v, Address: p.address.v, Local: r.resolveKey(p.key.local)}
 			made.Remote = made.Local
 			if p.key.remote != p.key.local {

@@ -15,6 +15,7 @@ type rawConfig struct {
 	control   rawControl
 	dataPlane given[DataPlane]
 	log       rawLog
+	aaa       rawAAA
 	ikev2     rawIKEv2
 	ipsec     rawIPsec
 	pools     []entry[rawPool]
@@ -36,6 +37,7 @@ func (c *rawConfig) keys() []key {
 		{name: "control", part: object(&c.control), doc: "The control socket, through which `flexvpn show`, `clear` and `debug` talk to the running process."},
 		{name: "log", part: object(&c.log), doc: "What is logged, and how."},
 		{name: "ikev2", part: object(&c.ikev2), required: true, example: "{keyrings: {…}, profiles: {…}}", doc: "Keys, profiles and policies of IKEv2."},
+		{name: "aaa", part: object(&c.aaa), doc: "RADIUS servers: who authenticates peers, says what they get, is told what they used, and steers them. See [aaa.md](aaa.md)."},
 		{name: "ipsec", part: object(&c.ipsec), doc: "What Child SAs use, unless a profile says otherwise."},
 		{name: "pools", part: mapOf(&c.pools, "pool", word, func(v *rawPool) part { return object(v) }), doc: "Address pools that authorization policies name. No two may overlap, and none may contain an address of a virtual-template or tunnel."},
 		{name: "virtual-templates", part: mapOf(&c.templates, "virtual-template", templateNumber, func(v *rawTemplate) part { return object(v) }), doc: "Templates by number. For each spoke the hub clones one of them into a virtual-access interface."},
@@ -102,7 +104,8 @@ type rawIKEv2 struct {
 	natKeepalive given[time.Duration]
 	maxSessions  given[int]
 	proposals    []entry[rawProposal]
-	keyrings     []entry[[]rawKeyringPeer]
+	keyrings     []entry[rawKeyring]
+	manglers     []entry[rawMangler]
 	profiles     []entry[rawProfile]
 	policies     []entry[rawPolicy]
 }
@@ -120,9 +123,8 @@ func (i *rawIKEv2) keys() []key {
 		{name: "nat-keepalive", part: duration(&i.natKeepalive, 5*time.Second, time.Hour), def: "20s", example: "10s", doc: "A node behind a NAT sends a keepalive when it sent nothing for so long (RFC 3948 section 4)."},
 		{name: "max-sessions", part: integer(&i.maxSessions, 0, 10000000), def: "0", example: "5000", doc: "Sessions at once; further peers are refused. 0 is no limit."},
 		{name: "proposals", part: mapOf(&i.proposals, "proposal", word, func(v *rawProposal) part { return object(ikeProposal{v}) }), otherwise: "the strong algorithms of this version, best first", doc: "Proposals for IKE SAs. What stands here replaces the built-in ones, in the order of the file."},
-		{name: "keyrings", part: mapOf(&i.keyrings, "keyring", word, func(v *[]rawKeyringPeer) part {
-			return listOf(v, func(p *rawKeyringPeer) part { return object(p) })
-		}), doc: "Pre-shared keys. Of the entries that fit a peer the most specific wins: an identity before an address, a longer prefix before a shorter one."},
+		{name: "name-manglers", part: mapOf(&i.manglers, "name-mangler", word, func(v *rawMangler) part { return object(v) }), doc: "Rules that make the name of a group or user, which RADIUS is asked for, from a peer's identity."},
+		{name: "keyrings", part: mapOf(&i.keyrings, "keyring", word, func(v *rawKeyring) part { return v }), doc: "Pre-shared keys. Of the entries that fit a peer the most specific wins: an identity before an address, a longer prefix before a shorter one."},
 		{name: "profiles", part: mapOf(&i.profiles, "profile", word, func(v *rawProfile) part { return object(v) }), required: true, example: "{spokes: {…}}", doc: "IKEv2 profiles. The first in the file that answers (has a `virtual-template`) and matches a peer's identity is used."},
 		{name: "authorization-policies", part: mapOf(&i.policies, "authorization-policy", word, func(v *rawPolicy) part { return object(v) }), doc: "What a spoke gets. Profiles name them."},
 	}

@@ -15,6 +15,7 @@ type rawProfile struct {
 	keyring        given[string]
 	certificate    rawCertificate
 	authorization  rawAuthorizations
+	accounting     rawAccounting
 	template       given[int]
 	dpd            rawDPD
 	routes         rawRoutes
@@ -35,6 +36,7 @@ func (p *rawProfile) keys() []key {
 		{name: "certificate", part: object(&p.certificate), doc: "Certificate, private key and trusted authorities. Required with `certificate`."},
 		{name: "eap", part: object(&p.eap), doc: "Who judges a hub's peers, or what a client logs in with. Used with `eap` in `authentication`."},
 		{name: "authorization", part: object(&p.authorization), doc: "Where a spoke's attributes come from; the user's win over the group's."},
+		{name: "accounting", part: later("there is no accounting in this version"), doc: "Start, Interim-Update and Stop records of the profile's sessions (RFC 2866)."},
 		{name: "virtual-template", part: integer(&p.template, 1, maxTemplate), otherwise: "the profile does not answer: it serves clients only", example: "1", doc: "The template that is cloned for each peer that this profile answers."},
 		{name: "dpd", part: object(&p.dpd), doc: "Dead peer detection (RFC 7296 section 2.4)."},
 		{name: "routes", part: object(&p.routes), doc: "Clients only: the routes this node pushes to its hub and accepts from it. A hub has them in its authorization policies."},
@@ -76,22 +78,50 @@ type rawAuthorizations struct {
 
 func (a *rawAuthorizations) keys() []key {
 	return []key{
-		{name: "group", part: object(&a.group), doc: "What all peers of the profile get."},
+		{name: "group", part: object(groupAuthorization{&a.group}), doc: "What all peers of the profile get."},
 		{name: "user", part: object(&a.user), doc: "What wins over the group."},
 	}
 }
 
 type rawAuthorization struct {
 	header
-	list   given[string]
-	policy given[string]
+	list        given[string]
+	policy      given[string]
+	servers     given[string]
+	name        given[string]
+	mangler     given[string]
+	password    rawSecretValue
+	unreachable given[string]
+	override    given[bool]
 }
 
 func (a *rawAuthorization) keys() []key {
+	return append([]key{
+		{name: "list", part: choice(&a.list, "local", "radius", "cached"), otherwise: "none", example: "radius", doc: "`local` is an authorization policy of this file; `radius` asks servers; `cached` are the attributes that came with the authentication by RADIUS (EAP, or a key from RADIUS), which only a list here takes into account."},
+	}, a.shared()...)
+}
+
+// shared are the keys that group and user have in common.
+func (a *rawAuthorization) shared() []key {
 	return []key{
-		{name: "list", part: choice(&a.list, "local", "radius"), otherwise: "none", example: "local", doc: "`local` is an authorization policy of this file. `radius` is not supported yet."},
-		{name: "policy", part: named(&a.policy, word), otherwise: "none", example: "default", doc: "Name of the policy. Required with `local`."},
+		{name: "policy", part: named(&a.policy, word), otherwise: "none", example: "default", doc: "Name of the policy. Required with `local` and with `unreachable: local`."},
+		{name: "servers", part: named(&a.servers, word), otherwise: "the only server group", example: "radius", doc: "With `radius`: the server group to ask."},
+		{name: "name", part: text(&a.name, 253), otherwise: "the peer's identity", example: "branches", doc: "With `radius`: the name to ask for (User-Name)."},
+		{name: "name-mangler", part: named(&a.mangler, word), otherwise: "the peer's identity", example: "domains", doc: "With `radius`: how the name to ask for is made from the peer's identity. A peer that it has no rule for is refused."},
+		{name: "password", part: &a.password, otherwise: "`cisco`, as IOS sends", example: "{file: /etc/flexvpn/aaa.password}", doc: "With `radius`: User-Password of the request, which only shows that a hub asks. It proves nothing of the peer."},
+		{name: "unreachable", part: choice(&a.unreachable, "refuse", "local"), def: "refuse", example: "local", doc: "With `radius`, while no server answers: refuse peers, or give them `policy`. Sessions that are up live on in any case."},
 	}
+}
+
+// groupAuthorization is authorization of a group: it may win over the user's, but nothing cached is
+// a group's.
+type groupAuthorization struct{ *rawAuthorization }
+
+func (g groupAuthorization) keys() []key {
+	return append([]key{
+		{name: "list", part: choice(&g.list, "local", "radius"), otherwise: "none", example: "local", doc: "`local` is an authorization policy of this file; `radius` asks servers."},
+		{name: "override", part: boolean(&g.override), def: "false", example: "true", doc: "`true`: what the group says wins over the user, attribute by attribute (IOS: `aaa authorization group override`)."},
+	}, g.shared()...)
 }
 
 type rawDPD struct {
@@ -169,6 +199,7 @@ func (r *reader) profile(name string, raw *rawProfile, cfg *Config) *Profile {
 	}
 	p.Group = r.authorization(&raw.authorization.group, cfg, "group of "+in)
 	p.User = r.authorization(&raw.authorization.user, cfg, "user of "+in)
+	p.Accounting = r.accounting(&raw.accounting, cfg, in)
 	r.answering(raw, p, cfg, in)
 	return p
 }
@@ -201,6 +232,9 @@ func (r *reader) methods(raw *rawProfile, p *Profile, cfg *Config, in string) {
 		if !psk {
 			r.warn(raw.keyring.at, "remove it", "%s has a keyring but no psk authentication", in)
 		}
+		if p.Keyring != nil && p.Keyring.AAA != nil && !raw.template.typed {
+			r.fail(raw.keyring.at, "use a keyring with pre-shared-key entries", "keyring %s of %s asks RADIUS: that is for profiles that answer, and this one has no virtual-template", p.Keyring.Name, in)
+		}
 	case psk && !raw.keyring.typed:
 		r.fail(auth.at, "keyring: NAME", "keyring is missing in %s: psk authentication needs one", in)
 	}
@@ -224,18 +258,53 @@ func (r *reader) profileCertificate(raw *rawProfile, p *Profile, in string) {
 }
 
 func (r *reader) authorization(raw *rawAuthorization, cfg *Config, in string) Authorization {
+	needsPolicy := raw.list.v == "local" || raw.list.v == "radius" && raw.unreachable.v == "local"
 	switch {
-	case raw.list.v == "radius":
-		r.fail(raw.list.at, "use list: local", "list: radius in %s is not supported yet", in)
 	case !raw.seen || raw.list.typed && !raw.list.ok:
 	case !raw.list.typed:
 		r.fail(raw.at, "list: local", "list is missing in authorization %s", in)
-	case !raw.policy.typed:
+	case needsPolicy && !raw.policy.typed:
 		r.fail(raw.at, "policy: NAME", "policy is missing in authorization %s", in)
+	case raw.policy.ok && !needsPolicy:
+		r.fail(raw.policy.at, "add unreachable: local, or remove it", "policy in authorization %s is never used", in)
 	case raw.policy.ok && cfg.Policies[raw.policy.v] == nil:
 		r.dangling(raw.policy, "authorization-policy", in, mapKeys(cfg.Policies))
 	}
-	return Authorization{List: raw.list.v, Policy: raw.policy.v}
+	a := Authorization{List: raw.list.v, Policy: raw.policy.v, Override: raw.override.v, Local: raw.unreachable.v == "local"}
+	if raw.list.v == "radius" {
+		r.askRadius(&a, raw, cfg, in)
+	} else {
+		r.noRadius(raw, in)
+	}
+	return a
+}
+
+func (r *reader) askRadius(a *Authorization, raw *rawAuthorization, cfg *Config, in string) {
+	a.Servers = r.groupRef(raw.servers, raw.list.at, cfg.AAA.Groups, "authorization "+in)
+	a.Mangler = r.manglerRef(raw.mangler, cfg.IKEv2.Manglers, "authorization "+in)
+	a.Name, a.Password = raw.name.v, r.password(raw.password)
+	if raw.name.typed && raw.mangler.typed {
+		r.fail(raw.mangler.at, "remove one of them", "authorization %s has both name and name-mangler", in)
+	}
+}
+
+// noRadius refuses keys that only a question to servers has.
+func (r *reader) noRadius(raw *rawAuthorization, in string) {
+	for _, extra := range []struct {
+		name  string
+		at    place
+		typed bool
+	}{
+		{"servers", raw.servers.at, raw.servers.typed},
+		{"name", raw.name.at, raw.name.typed},
+		{"name-mangler", raw.mangler.at, raw.mangler.typed},
+		{"password", raw.password.at, raw.password.ok},
+		{"unreachable", raw.unreachable.at, raw.unreachable.typed},
+	} {
+		if extra.typed {
+			r.fail(extra.at, "use list: radius, or remove it", "%s in authorization %s acts with list: radius only", extra.name, in)
+		}
+	}
 }
 
 // answering checks what only a profile that answers has.
@@ -260,7 +329,7 @@ func (r *reader) answering(raw *rawProfile, p *Profile, cfg *Config, in string) 
 	for _, extra := range []struct {
 		name string
 		header
-	}{{"match", raw.match.header}, {"authorization", raw.authorization.header}} {
+	}{{"match", raw.match.header}, {"authorization", raw.authorization.header}, {"accounting", raw.accounting.header}} {
 		if extra.seen {
 			r.fail(extra.at, "add virtual-template, or remove "+extra.name, "%s has %s but no virtual-template: it answers nobody", in, extra.name)
 		}

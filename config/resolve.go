@@ -26,19 +26,22 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	if raw.dataPlane.v == PlaneKernel {
 		r.fail(raw.dataPlane.at, "use auto or userspace", "dataplane: kernel is not supported yet")
 	}
+	cfg.AAA = r.aaa(&raw.aaa)
+	cfg.IKEv2.Manglers = r.manglers(raw.ikev2.manglers)
 	cfg.Pools = r.pools(raw.pools)
 	r.ownAddresses(raw.pools, interfaceClaims(raw))
 	cfg.AccessLists = accessLists(raw.accessLists)
 	cfg.PolicyMaps = r.policyMaps(raw.policyMaps)
 	cfg.Templates = r.templates(raw.templates, cfg)
 	cfg.Tunnels = r.tunnels(raw.tunnels, cfg)
-	cfg.IKEv2.Keyrings = r.keyrings(raw.ikev2.keyrings)
+	cfg.IKEv2.Keyrings = r.keyrings(raw.ikev2.keyrings, cfg)
 	cfg.Policies = r.policies(raw.ikev2.policies, cfg)
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)
 	cfg.Clients = r.clients(raw.clients, cfg)
 	cfg.DNS = r.dns(&raw.dns, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)
+	r.usedAAA(&raw.aaa, cfg)
 	return cfg
 }
 
@@ -81,6 +84,7 @@ func (c *Config) Summary() string {
 	add(len(c.Policies), "authorization-policy", "")
 	add(len(c.Pools), "pool", fmt.Sprintf(" (%s addresses)", thousands(addresses)))
 	add(len(c.Templates), "virtual-template", "")
+	add(len(c.AAA.Servers), "AAA server", "")
 	add(len(c.Clients), "client", "")
 	add(len(c.Tunnels), "tunnel", "")
 	return strings.Join(parts, ", ")

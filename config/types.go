@@ -19,6 +19,7 @@ type Config struct {
 	IKEv2     IKEv2
 	IPsec     IPsec
 
+	AAA       AAA
 	Policies  map[string]*AuthorizationPolicy // ikev2.authorization-policies
 	Pools     map[string]*Pool
 	Templates map[int]*VirtualTemplate
@@ -68,6 +69,7 @@ type IKEv2 struct {
 	NATPort      uint16       // default 4500
 	Proposals    []Proposal   // in the order of the file; empty: the built-in ones
 	Keyrings     map[string]*Keyring
+	Manglers     map[string]*NameMangler
 	Profiles     []*Profile // in the order of the file: the first that matches wins
 	MaxHalfOpen  int        // default 100: above it cookies are asked for
 	CookieAlways bool
@@ -101,10 +103,11 @@ type Lifetime struct {
 	Packets uint64
 }
 
-// Keyring holds pre-shared keys; the most specific match wins.
+// Keyring holds pre-shared keys; the most specific match wins. With AAA it holds none and asks.
 type Keyring struct {
 	Name  string
 	Peers []KeyringPeer
+	AAA   *AAAKeys
 }
 
 // KeyringPeer matches peers by identity, by address, or by both.
@@ -160,6 +163,7 @@ type Profile struct {
 	// Authorization, hub only.
 	Group           Authorization
 	User            Authorization
+	Accounting      ProfileAccounting
 	VirtualTemplate *VirtualTemplate // nil: this profile does not answer
 	DPD             DPD
 	Routes          Routes        // client: what it pushes and accepts
@@ -183,8 +187,15 @@ type Certificate struct {
 
 // Authorization names where attributes come from.
 type Authorization struct {
-	List   string // "" (none), local, radius
-	Policy string // policy name for local
+	List   string // "" (none), local, radius, cached (user only: what came with the authentication)
+	Policy string // policy name for local, and for radius while no server answers
+	// For radius.
+	Servers  *AAAGroup
+	Name     string       // to ask for; empty: the mangler's
+	Mangler  *NameMangler // nil with an empty Name: the identity itself
+	Password secret.Bytes
+	Local    bool // while no server answers Policy gives the attributes; false: the session is refused
+	Override bool // group only: wins over the user's
 }
 
 // DPD is dead peer detection.

@@ -61,10 +61,11 @@ func TestDefaults(t *testing.T) {
 		DataPlane: PlaneAuto, Log: Log{"info", "auto"},
 		IKEv2: IKEv2{
 			Listen: addrs("::", "0.0.0.0"), Port: 500, NATPort: 4500, Proposals: []Proposal{},
-			Keyrings: map[string]*Keyring{}, Profiles: []*Profile{}, MaxHalfOpen: 100,
+			Keyrings: map[string]*Keyring{}, Manglers: map[string]*NameMangler{}, Profiles: []*Profile{}, MaxHalfOpen: 100,
 			HalfOpenLife: 30 * time.Second, FragmentSize: 1280, NATKeepalive: 20 * time.Second,
 		},
 		IPsec:    IPsec{Proposals: []Proposal{}, ReplayWindow: 1024, Lifetime: Lifetime{Time: time.Hour}},
+		AAA:      AAA{Servers: map[string]*AAAServer{}, Groups: map[string]*AAAGroup{}},
 		Policies: map[string]*AuthorizationPolicy{}, Pools: map[string]*Pool{},
 		Templates: map[int]*VirtualTemplate{}, Clients: map[string]*Client{}, Tunnels: map[string]*Tunnel{},
 		AccessLists: map[string]*AccessList{}, PolicyMaps: map[string]*PolicyMap{},
@@ -113,7 +114,7 @@ func TestDesignHub(t *testing.T) {
 	if !key.Equal(secret.FromString("the key in spokes.psk")) {
 		t.Error("the keyring does not hold the key of its file")
 	}
-	keyring := &Keyring{"spokes", []KeyringPeer{{Name: "any", Address: netip.MustParsePrefix("0.0.0.0/0"), Local: key, Remote: key}}}
+	keyring := &Keyring{Name: "spokes", Peers: []KeyringPeer{{Name: "any", Address: netip.MustParsePrefix("0.0.0.0/0"), Local: key, Remote: key}}}
 	equal(t, "node", cfg.Node, "hub1")
 	equal(t, "dataplane", cfg.DataPlane, PlaneAuto)
 	equal(t, "metrics", cfg.Metrics, Metrics{netip.MustParseAddrPort("127.0.0.1:9464")})
@@ -129,7 +130,7 @@ func TestDesignHub(t *testing.T) {
 	equal(t, "profiles", cfg.IKEv2.Profiles, []*Profile{{
 		Name: "spokes", Match: []Identity{{MatchFQDNDomain, "branch.example.net"}, {MatchAny, "address"}},
 		Identity: &Identity{IDFQDN, "hub1.example.net"}, Local: AuthPSK, Remote: AuthPSK, Keyring: keyring,
-		Group: Authorization{"local", "default"}, VirtualTemplate: template,
+		Group: Authorization{List: "local", Policy: "default"}, VirtualTemplate: template,
 		DPD:         DPD{30 * time.Second, 5 * time.Second, "on-demand"},
 		Routes:      Routes{SetInterface: true, Distance: 2, Tag: 1},
 		IKELifetime: 24 * time.Hour, Proposals: []Proposal{}, IPsec: []Proposal{},
