@@ -34,6 +34,7 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
+	layeh.com/radius v0.0.0-20231213012653-1006025d24f8 // indirect
 	mvdan.cc/gofumpt v0.12.0 // indirect
 )
 

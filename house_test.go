@@ -38,9 +38,10 @@ var house = map[string]room{
 	"config":                {ours: "secret", foreign: "github.com/goccy/go-yaml"},
 	"endpoint":              {ours: "ikev2 ikev2/wire", foreign: "golang.org/x/sys golang.org/x/sync"},
 	"endpoint/endpointtest": {ours: "endpoint ikev2 ikev2/wire ikev2/suite secret"},
-	"authz":                 {ours: "config ikev2/wire ops/view store secret"},
+	"authz":                 {ours: "config ikev2/wire ops/view radiusdict store secret"},
 	"authz/eaplocal":        {ours: "authz config ikev2/eap secret", foreign: "golang.org/x/crypto"},
 	"authz/pool":            {ours: "store ops/view"},
+	"authz/radius":          {ours: "authz config ops/view radiusdict secret store", foreign: "layeh.com/radius"},
 	"vtemplate":             {ours: "authz config dataplane ikev2 ikev2/wire secret"},
 	"routing":               {ours: "authz dataplane ops/view config"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
@@ -52,7 +53,7 @@ var house = map[string]room{
 	"ops/opstest":           {ours: "ops ops/view"},
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
-	"node": {ours: "authz authz/eaplocal authz/pool client config dataplane dataplane/edge dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
+	"node": {ours: "authz authz/eaplocal authz/pool authz/radius client config dataplane dataplane/edge dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"client/dhcp client/dns client/nat " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},

@@ -1,10 +1,13 @@
 // Package authz resolves what a spoke gets: one Attributes value, each attribute with its origin,
-// merged from local policies (and, later, RADIUS group, RADIUS user and interface-config). It also
-// speaks the configuration payload, in which a hub tells a spoke what it gets (RFC 7296 section
-// 3.15).
+// merged from local policies, RADIUS group, RADIUS user and interface-config lines. It also speaks
+// the configuration payload, in which a hub tells a spoke what it gets (RFC 7296 section 3.15), and
+// declares what a hub asks of AAA servers, whoever brings the questions to them.
 package authz
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Origin says where an attribute came from, in words for people: "local policy default".
 type Origin string
@@ -34,7 +37,31 @@ type Attributes struct {
 	RoutesSet      Value[[]netip.Prefix] // pushed to the spoke
 	RouteInterface Value[bool]           // our tunnel addresses are pushed too ("route set interface")
 	RoutesAccept   Value[Accept]         // what is taken from the spoke
+
+	// From servers only.
+	Prefix6             Value[netip.Prefix] // the spoke's link, routed to it
+	Delegated           Value[netip.Prefix] // behind the spoke, routed to it
+	Routes              Value[[]Route]      // more routes of the hub towards the spoke
+	VRF                 Value[string]
+	FilterIn, FilterOut Value[string] // access lists of the virtual-access; In is what comes from the spoke
+	QoSIn, QoSOut       Value[string] // policies
+	// InterfaceConfig are lines of IOS for the virtual-access, in order: a later one wins.
+	InterfaceConfig []Value[string]
+	SessionTimeout  Value[time.Duration]
+	IdleTimeout     Value[time.Duration]
+	Interim         Value[time.Duration] // of accounting
+	Class           Value[[]string]      // opaque octets, echoed in accounting
+	UserName        Value[string]        // what the server calls the user
 }
+
+// Route is one route of the hub towards a spoke.
+type Route struct {
+	Prefix   netip.Prefix
+	Distance uint8 // 0: the default
+}
+
+// String is the route as it is shown.
+func (r Route) String() string { return r.Prefix.String() }
 
 // Accept says which of the spoke's prefixes are installed.
 type Accept struct {

@@ -5,13 +5,14 @@ import (
 	"slices"
 
 	"flexvpn/config"
+	"flexvpn/radiusdict"
 )
 
 // How many of each a spoke gets at most, as on IOS.
 const (
-	maxServers  = 2 // DNS servers of each family, WINS servers
-	maxDomains  = 10
-	maxGateways = 10
+	maxServers  = radiusdict.MaxServers
+	maxDomains  = radiusdict.MaxDomains
+	maxGateways = radiusdict.MaxGateways
 )
 
 // FromPolicy is what a local authorization policy gives.
@@ -74,7 +75,28 @@ func Merge(base, over Attributes, override bool) Attributes {
 		RoutesSet:      first(high.RoutesSet, low.RoutesSet),
 		RouteInterface: first(high.RouteInterface, low.RouteInterface),
 		RoutesAccept:   first(high.RoutesAccept, low.RoutesAccept),
+
+		Prefix6:         first(high.Prefix6, low.Prefix6),
+		Delegated:       first(high.Delegated, low.Delegated),
+		Routes:          first(high.Routes, low.Routes),
+		VRF:             first(high.VRF, low.VRF),
+		FilterIn:        first(high.FilterIn, low.FilterIn),
+		FilterOut:       first(high.FilterOut, low.FilterOut),
+		QoSIn:           first(high.QoSIn, low.QoSIn),
+		QoSOut:          first(high.QoSOut, low.QoSOut),
+		InterfaceConfig: slices.Concat(low.InterfaceConfig, high.InterfaceConfig),
+		SessionTimeout:  first(high.SessionTimeout, low.SessionTimeout),
+		IdleTimeout:     first(high.IdleTimeout, low.IdleTimeout),
+		Interim:         first(high.Interim, low.Interim),
+		Class:           first(high.Class, low.Class),
+		UserName:        first(high.UserName, low.UserName),
 	}.limited()
+}
+
+// OfSession is what belongs to the session as such: it counts from an authentication's answer even
+// when nothing else of it does (RFC 2865 section 5.25 has Class in accounting in any case).
+func OfSession(a Attributes) Attributes {
+	return Attributes{SessionTimeout: a.SessionTimeout, IdleTimeout: a.IdleTimeout, Interim: a.Interim, Class: a.Class, UserName: a.UserName}
 }
 
 func first[T any](high, low Value[T]) Value[T] {

@@ -3,6 +3,7 @@ package authz
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"flexvpn/ops/view"
 )
@@ -30,7 +31,33 @@ func (a Attributes) List() []view.Attribute {
 	add("routes set", words(a.RoutesSet.V), a.RoutesSet.Origin)
 	add("routes set", "interface", a.RouteInterface.Origin)
 	add("routes accept", a.RoutesAccept.V.String(), a.RoutesAccept.Origin)
+	add("ipv6-prefix", a.Prefix6.V.String(), a.Prefix6.Origin)
+	add("delegated-ipv6-prefix", a.Delegated.V.String(), a.Delegated.Origin)
+	add("framed-routes", words(a.Routes.V), a.Routes.Origin)
+	add("vrf", a.VRF.V, a.VRF.Origin)
+	add("access-group in", a.FilterIn.V, a.FilterIn.Origin)
+	add("access-group out", a.FilterOut.V, a.FilterOut.Origin)
+	add("service-policy input", a.QoSIn.V, a.QoSIn.Origin)
+	add("service-policy output", a.QoSOut.V, a.QoSOut.Origin)
+	for _, line := range a.InterfaceConfig {
+		add("interface-config", line.V, line.Origin)
+	}
+	add("session-timeout", a.SessionTimeout.V.String(), a.SessionTimeout.Origin)
+	add("idle-timeout", a.IdleTimeout.V.String(), a.IdleTimeout.Origin)
+	add("interim-interval", a.Interim.V.String(), a.Interim.Origin)
+	for _, class := range a.Class.V {
+		add("class", classText(class), a.Class.Origin)
+	}
+	add("user-name", a.UserName.V, a.UserName.Origin)
 	return all
+}
+
+// classText shows an opaque value: as text when it is some, else in hexadecimal.
+func classText(class string) string {
+	if strings.ContainsFunc(class, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Sprintf("0x%x", class)
+	}
+	return class
 }
 
 // String is the accepted prefixes as an operator writes them.

@@ -16,6 +16,7 @@ import (
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/suite"
 	"flexvpn/ikev2/wire"
+	"flexvpn/secret"
 )
 
 // A Profile is one IKEv2 profile, ready for use. It is immutable.
@@ -205,6 +206,28 @@ func (p *Profile) Policy(remote ikev2.Identity, addr, local netip.Addr) (*ikev2.
 	own := *pol
 	own.Local = AddressIdentity(local)
 	return &own, nil
+}
+
+// PolicyWithKeys is the policy for one peer whose keys somebody else has found; local is this end's
+// address.
+func (p *Profile) PolicyWithKeys(own, peers secret.Bytes, local netip.Addr) (*ikev2.Policy, error) {
+	pol := p.base
+	if p.Config.Local == config.AuthPSK {
+		if own.IsEmpty() {
+			return nil, errors.New("there is no pre-shared key for this end")
+		}
+		pol.Credential = ikev2.Credential{Kind: ikev2.AuthPSK, PSK: own}
+	}
+	if p.Config.Remote == config.AuthPSK {
+		if peers.IsEmpty() {
+			return nil, errors.New("there is no pre-shared key for the peer")
+		}
+		pol.Trust = ikev2.Trust{Kind: ikev2.AuthPSK, PSK: peers}
+	}
+	if p.local == nil {
+		pol.Local = AddressIdentity(local)
+	}
+	return &pol, nil
 }
 
 func (p *Profile) findKey(remote ikev2.Identity, addr netip.Addr) *key {
