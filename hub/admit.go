@@ -19,6 +19,7 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 	id := h.lastID
 	h.mu.Unlock()
 	s := &session{hub: h, id: id, conn: c, peer: q.Path.Remote.String(), remote: q.Remote, path: q.Path}
+	s.auditID = auditIDOf(s)
 	c.Data = s
 	if full {
 		s.refuse(q.ID, fmt.Sprintf("the limit of %d sessions is reached: raise ikev2.max-sessions or add a hub", h.cfg.MaxSessions))
@@ -27,6 +28,10 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 	s.profile = h.cfg.Profiles.Match(q.Remote, q.Wanted)
 	if s.profile == nil {
 		s.refuse(q.ID, fmt.Sprintf("no profile matches the identity %s: add it to a profile's match", profile.IdentityText(q.Remote)))
+		return
+	}
+	if keyring := s.profile.Config.Keyring; keyring != nil && keyring.AAA != nil {
+		h.jobs.push(&s.queue, func() { s.keysFrom(keyring.AAA, q) })
 		return
 	}
 	s.credentials(q)

@@ -33,13 +33,6 @@ func (s *session) authorize(q ikev2.Authorize) {
 	})
 }
 
-// resolve finds what the session's policies give it and calls next in a job of the session: at
-// once, or when those who had to be asked have answered.
-func (s *session) resolve(next func(attributes, *ikev2.Refusal)) {
-	c := s.profile.Config
-	next(authz.Merge(s.hub.local(c.Group), s.hub.local(c.User), false), nil)
-}
-
 // later brings f from wherever it is called into the session's queue, unless the session has ended
 // meanwhile: what arrives then is for nobody.
 func (s *session) later(f func()) {
@@ -81,25 +74,53 @@ func (h *Hub) local(a config.Authorization) authz.Attributes {
 	return authz.FromPolicy(policy)
 }
 
-// lease takes the addresses the peer asked for from the policy's pools. A request without an
-// address attribute costs no lease (an IOS spoke with a static tunnel address sends one).
+// lease takes the addresses the peer asked for: the one that a server assigned, else one from the
+// policy's pools. A request without an address attribute costs no lease (an IOS spoke with a static
+// tunnel address sends one).
 func (s *session) lease(attrs *authz.Attributes, q ikev2.Authorize) *ikev2.Refusal {
 	v4, v6 := authz.Wants(q.Config)
-	var err error
-	if v4 && attrs.Pool.IsSet() {
-		attrs.Address, err = s.leaseFrom(attrs.Pool)
-	}
-	if err == nil && v6 && attrs.Pool6.IsSet() {
-		attrs.Address6, err = s.leaseFrom(attrs.Pool6)
+	err := s.leaseOne(v4, &attrs.Address, attrs.Pool)
+	if err == nil {
+		err = s.leaseOne(v6, &attrs.Address6, attrs.Pool6)
 	}
 	if err == nil {
 		return nil
 	}
 	reason := err.Error()
-	if errors.Is(err, pool.ErrExhausted) {
+	switch {
+	case errors.Is(err, pool.ErrExhausted):
 		reason = fmt.Sprintf("%v: widen its range or end sessions (show pools)", err)
+	case errors.Is(err, pool.ErrTaken):
+		reason = fmt.Sprintf("%v: the server assigned it twice (show pools, show sessions)", err)
 	}
 	return &ikev2.Refusal{Notify: wire.InternalAddressFailure, Reason: reason}
+}
+
+func (s *session) leaseOne(wanted bool, address *authz.Value[netip.Addr], from authz.Value[string]) (err error) {
+	switch {
+	case !wanted:
+		*address = authz.Value[netip.Addr]{}
+	case address.IsSet():
+		return s.fix(*address, from)
+	case from.IsSet():
+		*address, err = s.leaseFrom(from)
+	}
+	return err
+}
+
+// fix takes the one address that a server assigned. One reply that names a pool and an address
+// outside of it contradicts itself.
+func (s *session) fix(address authz.Value[netip.Addr], from authz.Value[string]) error {
+	if from.Origin == address.Origin && s.hub.cfg.Pools.Of(address.V) != from.V {
+		return fmt.Errorf("%s assigns %s and pool %s, which does not have it", address.Origin, address.V, from.V)
+	}
+	if err := s.hub.cfg.Pools.Fix(address.V, s.identity()); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.granted.lease = append(s.granted.lease, address.V)
+	s.mu.Unlock()
+	return nil
 }
 
 func (s *session) leaseFrom(name authz.Value[string]) (authz.Value[netip.Addr], error) {

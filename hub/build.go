@@ -63,6 +63,7 @@ func (s *session) clone(q ikev2.Install) error {
 	for _, a := range assigned(s.granted.attributes) {
 		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
 	}
+	s.routesFromServer(name, spec.VRF)
 	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, VRF: spec.VRF, Source: routing.SourceAddress, Identity: s.identity(), Prefixes: hosts}); err != nil {
 		s.log().Warn("host route", "err", err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	Profiles    profile.Set
 	Policies    map[string]*config.AuthorizationPolicy
 	EAP         map[string]authz.EAPAuthenticator // by profile
+	AAA         AAA                               // nil when no list asks servers
+	Lists       authz.ListNetworks                // the networks of access lists
 	Plane       dataplane.Plane
 	Pools       *pool.Pools
 	Routes      *routing.Table
@@ -42,8 +44,10 @@ type Config struct {
 
 // A Hub answers peers. It implements endpoint.Handler.
 type Hub struct {
-	cfg  Config
-	jobs *jobs
+	cfg     Config
+	jobs    *jobs
+	started time.Time // tells the session ids of this run from those of others
+	noted   noted
 
 	mu         sync.Mutex
 	lastID     uint64
@@ -68,8 +72,10 @@ type session struct {
 	// Set on the shard's goroutine before the first job, constant afterwards.
 	profile *profile.Profile
 	remote  ikev2.Identity // of IKE; who the session is says identity
+	auditID string
 
-	eap eapPart
+	eap     eapPart
+	implied attributes // came with the key; only the session's jobs touch it
 
 	mu       sync.Mutex
 	state    state
@@ -100,12 +106,14 @@ type grant struct {
 	attributes attributes
 	decision   vtemplate.Decision
 	lease      []netip.Addr
+	routes     []framedKey
 }
 
 // New starts a hub's workers. Stop ends them.
 func New(cfg Config) *Hub {
 	h := &Hub{
 		cfg:        cfg,
+		started:    time.Now(),
 		jobs:       newJobs(4 * runtime.GOMAXPROCS(0)),
 		sessions:   map[uint64]*session{},
 		byIdentity: map[sessionKey]*session{},

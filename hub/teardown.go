@@ -29,6 +29,7 @@ func (s *session) teardown() {
 	if name != "" {
 		h.cfg.Routes.Remove(s.routeKey("ikev2"))
 		h.cfg.Routes.Remove(s.routeKey("address"))
+		s.dropServerRoutes()
 		if err := h.cfg.Plane.Remove(name); err != nil {
 			s.log().Error("remove virtual-access", "interface", name, "err", err)
 		}

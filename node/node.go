@@ -20,6 +20,7 @@ import (
 
 	"flexvpn/authz"
 	"flexvpn/authz/pool"
+	"flexvpn/authz/radius"
 	"flexvpn/client"
 	"flexvpn/config"
 	"flexvpn/dataplane"
@@ -61,6 +62,7 @@ type Node struct {
 	endpoint *endpoint.Endpoint
 	eap      map[string]authz.EAPAuthenticator // by profile
 	hub      *hub.Hub                          // nil when no profile answers
+	aaa      *radius.Client                    // nil without servers
 	clients  []*client.Client
 	debug    ops.Debug
 	inside   *inside
@@ -251,8 +253,9 @@ func (n *Node) buildHub() {
 	if n.hub != nil {
 		return
 	}
+	n.buildAAA()
 	n.hub = hub.New(hub.Config{
-		Profiles: n.profiles, Policies: n.cfg.Policies, Plane: n.plane, Pools: n.pools, Routes: n.routes,
+		Profiles: n.profiles, Policies: n.cfg.Policies, AAA: n.hubAAA(), Lists: listNetworks(n.cfg), Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.log, Node: n.cfg.Node,
 		Version: n.banner(), MaxSessions: n.cfg.IKEv2.MaxSessions, EAP: n.eap,
 	})
@@ -392,6 +395,9 @@ func (n *Node) close() error {
 	}
 	if n.routes != nil {
 		errs = append(errs, n.routes.Sweep())
+	}
+	if n.aaa != nil {
+		n.aaa.Close()
 	}
 	if n.pools != nil {
 		errs = append(errs, n.pools.Close())

@@ -33,6 +33,7 @@ import (
 type world struct {
 	t   *testing.T
 	net *endpointtest.Net
+	aaa hub.AAA // of all hubs; nil: none
 	ctx context.Context
 	all sync.WaitGroup
 }
@@ -141,7 +142,7 @@ func (w *world) end(addr, text string, known names) *end {
 		w.t.Fatal(err)
 	}
 	n.hub = hub.New(hub.Config{
-		Profiles: n.profiles, Policies: cfg.Policies, Plane: n.plane, Pools: n.pools, Routes: n.routes,
+		Profiles: n.profiles, Policies: cfg.Policies, AAA: w.aaa, Lists: listNetworks(cfg), Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", func(string) bool { return false }), Log: n.log, Node: cfg.Node, MaxSessions: cfg.IKEv2.MaxSessions,
 	})
 	proposals, _ := profile.Proposals(nil, false)
