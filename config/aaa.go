@@ -113,8 +113,8 @@ func (s *rawSecretValue) shape() shape {
 	return shape{kind: "secret: text or `{file: PATH}`", limits: "1 to 128 octets"}
 }
 
-// maxPassword is what User-Password can carry (RFC 2865 section 5.2).
-const maxPassword = 128
+// maxSecret is what User-Password can carry (RFC 2865 section 5.2).
+const maxSecret = 128
 
 // resolveSecret fetches and decodes a shared secret or password.
 func (r *reader) resolveSecret(s rawSecret, noun string) secret.Bytes {
@@ -127,8 +127,8 @@ func (r *reader) resolveSecret(s rawSecret, noun string) secret.Bytes {
 		return secret.Bytes{}
 	case len(b) == 0:
 		r.fail(s.at, "", "the %s is empty", noun)
-	case len(b) > maxPassword:
-		r.fail(s.at, "is this the right file?", "the %s has more than %d octets", noun, maxPassword)
+	case len(b) > maxSecret:
+		r.fail(s.at, "is this the right file?", "the %s has more than %d octets", noun, maxSecret)
 	}
 	return secret.New(b)
 }
