@@ -21,6 +21,7 @@ type EAPPeer struct {
 	IKEIdentity   string // as text
 	Local, Remote netip.AddrPort
 	Session       string // the session's id, as show and the log name it
+	Facts         SessionFacts
 }
 
 // An EAPConversation is that with one peer. It is used by one session and not safe for concurrent

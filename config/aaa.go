@@ -449,9 +449,7 @@ func (r *reader) usedAAA(raw *rawAAA, cfg *Config) {
 	}
 	for _, p := range cfg.IKEv2.Profiles {
 		used[p.Group.Servers], used[p.User.Servers], used[p.Accounting.Group] = true, true, true
-		for _, g := range r.groupsOfEAP(p) {
-			used[g] = true
-		}
+		used[p.EAP.Servers] = true
 	}
 	for i := range raw.groups {
 		if !used[cfg.AAA.Groups[raw.groups[i].name]] {
@@ -459,6 +457,3 @@ func (r *reader) usedAAA(raw *rawAAA, cfg *Config) {
 		}
 	}
 }
-
-// groupsOfEAP are the groups that authenticate a profile's peers by EAP.
-func (r *reader) groupsOfEAP(*Profile) []*AAAGroup { return nil }

@@ -13,8 +13,9 @@ type EAP struct {
 	Timeout time.Duration // for a person to type; default 2m
 
 	// Towards peers.
-	List          string // "local" or "radius"
-	QueryIdentity bool   // ask for the EAP identity; else the IKE identity is it
+	List          string    // "local" or "radius"
+	Servers       *AAAGroup // of the radius list
+	QueryIdentity bool      // ask for the EAP identity; else the IKE identity is it
 	Methods       []EAPMethod
 	Users         map[string]EAPUser // of the local list
 
@@ -52,6 +53,7 @@ type rawEAP struct {
 	query   given[bool]
 	methods []given[EAPMethod]
 	users   rawUsers
+	servers given[string]
 
 	method     given[EAPMethod]
 	username   given[string]
@@ -66,6 +68,7 @@ func (e *rawEAP) keys() []key {
 		{name: "query-identity", part: boolean(&e.query), def: "false", example: "true", doc: "Hub: ask the peer for its EAP identity. Else its IKE identity is the user name, and must not be an address."},
 		{name: "methods", part: listOf(&e.methods, ofServer), def: "[mschapv2]", example: "[mschapv2, gtc]", doc: "Hub with `list: local`: methods offered, best first; a peer may refuse one and get the next. `md5` and `gtc` make no key; both, like all methods, run inside the IKE SA after the hub has proven itself."},
 		{name: "users", part: object(&e.users), doc: "Hub with `list: local`: its users."},
+		{name: "servers", part: named(&e.servers, word), otherwise: "the only server group", example: "radius", doc: "Hub with `list: radius`: the server group that judges."},
 		{name: "method", part: choice(&e.method, EAPMSCHAPv2, EAPGTC, EAPMD5, EAPTLS), otherwise: "`mschapv2`, `gtc` or `md5`, as the hub wishes", example: "mschapv2", doc: "Client: the only method it uses. `tls` needs `chain` and `key` in `certificate`."},
 		{name: "username", part: text(&e.username, 253), otherwise: "asked for on the terminal of `flexvpn connect`, if the hub queries the identity; else the IKE identity", example: "spoke1", doc: "Client: the user name."},
 		{name: "password", part: passwordPart{&e.password}, otherwise: "asked for on the terminal of `flexvpn connect`", example: "{file: /etc/flexvpn/eap.password}", doc: "Client: the password, as text or `{file: PATH}`; a file's last newline does not count. A file must belong to root or the user of the process, and only the owner may read it."},
@@ -123,7 +126,7 @@ func (r *reader) resolvePassword(s rawSecret, in string) secret.Bytes {
 }
 
 // eap checks the eap section against the methods of authentication.
-func (r *reader) eap(raw *rawProfile, p *Profile, in string) {
+func (r *reader) eap(raw *rawProfile, p *Profile, cfg *Config, in string) {
 	e, auth := &raw.eap, &raw.authentication
 	hub, client := p.Remote == AuthEAP, p.Local == AuthEAP
 	if hub && p.Local != AuthCertificate {
@@ -141,7 +144,7 @@ func (r *reader) eap(raw *rawProfile, p *Profile, in string) {
 	switch {
 	case hub:
 		p.EAP.Timeout = e.timeout.v
-		r.eapServer(raw, p, in)
+		r.eapServer(raw, p, cfg, in)
 	case client:
 		p.EAP.Timeout = e.timeout.v
 		r.eapClient(raw, p, in)
@@ -158,7 +161,7 @@ type keyUse struct {
 }
 
 func (e *rawEAP) serverKeys() []keyUse {
-	uses := []keyUse{{"list", e.list.at, e.list.typed}, {"query-identity", e.query.at, e.query.typed}, {"users", e.users.at, e.users.seen}}
+	uses := []keyUse{{"list", e.list.at, e.list.typed}, {"query-identity", e.query.at, e.query.typed}, {"users", e.users.at, e.users.seen}, {"servers", e.servers.at, e.servers.typed}}
 	if len(e.methods) > 0 {
 		uses = append(uses, keyUse{"methods", e.methods[0].at, e.methods[0].typed})
 	}
@@ -182,7 +185,7 @@ func (r *reader) foreignKeys(uses []keyUse, whose, in string) {
 	}
 }
 
-func (r *reader) eapServer(raw *rawProfile, p *Profile, in string) {
+func (r *reader) eapServer(raw *rawProfile, p *Profile, cfg *Config, in string) {
 	e := &raw.eap
 	r.foreignKeys(e.clientKeys(), "on a client only, with authentication local: eap", in)
 	p.EAP.List, p.EAP.QueryIdentity = e.list.v, e.query.v
@@ -190,7 +193,10 @@ func (r *reader) eapServer(raw *rawProfile, p *Profile, in string) {
 	case !e.list.typed:
 		r.fail(raw.authentication.remote.at, "eap: {list: local, users: {file: FILE}}", "eap.list is missing in %s: somebody has to know the peers' passwords", in)
 	case e.list.v == "radius":
+		p.EAP.Servers = r.groupRef(e.servers, e.list.at, cfg.AAA.Groups, "eap of "+in)
 		r.eapRadius(e, in)
+	case e.list.v == "local" && e.servers.typed:
+		r.fail(e.servers.at, "use list: radius, or remove it", "servers in eap of %s acts with list: radius only", in)
 	case e.list.v == "local" && !e.users.seen:
 		r.fail(e.list.at, "users: {file: FILE}", "users is missing in eap of %s: list is local", in)
 	case e.list.v == "local":
@@ -205,7 +211,6 @@ func (r *reader) eapServer(raw *rawProfile, p *Profile, in string) {
 
 // eapRadius checks what a pass-through cannot have: the server chooses method and user.
 func (r *reader) eapRadius(e *rawEAP, in string) {
-	r.fail(e.list.at, "use list: local", "list: radius in eap of %s is not supported yet", in)
 	for _, u := range e.serverKeys() {
 		if u.typed && (u.name == "users" || u.name == "methods") {
 			r.fail(u.at, "remove it", "%s in eap of %s acts with list: local only", u.name, in)

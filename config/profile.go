@@ -199,6 +199,9 @@ func (r *reader) profile(name string, raw *rawProfile, cfg *Config) *Profile {
 	}
 	p.Group = r.authorization(&raw.authorization.group, cfg, "group of "+in)
 	p.User = r.authorization(&raw.authorization.user, cfg, "user of "+in)
+	if p.User.List == "cached" && p.EAP.List != "radius" && (p.Keyring == nil || p.Keyring.AAA == nil) {
+		r.fail(raw.authorization.user.list.at, "use list: radius, or authenticate by RADIUS", "list: cached in user of %s: no RADIUS authenticates its peers, so there is nothing cached", in)
+	}
 	p.Accounting = r.accounting(&raw.accounting, cfg, in)
 	r.answering(raw, p, cfg, in)
 	return p
@@ -221,7 +224,7 @@ func inherit(own *rawLifetime, from Lifetime) Lifetime {
 // methods checks that each end has what its method needs.
 func (r *reader) methods(raw *rawProfile, p *Profile, cfg *Config, in string) {
 	auth := &raw.authentication
-	r.eap(raw, p, in)
+	r.eap(raw, p, cfg, in)
 	psk := p.Local == AuthPSK || p.Remote == AuthPSK
 	switch {
 	case raw.keyring.ok:

@@ -61,7 +61,7 @@ func (s *session) beginEAP(q ikev2.EAP, identity func() (string, error), respons
 	}
 	s.eap.talk = by.Begin(authz.EAPPeer{
 		Identity: name, IKEIdentity: profile.IdentityText(s.remote),
-		Local: q.Path.Local, Remote: q.Path.Remote, Session: sessionName(s.id),
+		Local: q.Path.Local, Remote: q.Path.Remote, Session: sessionName(s.id), Facts: s.facts(),
 	})
 	s.askAuthenticator(q, packet)
 }

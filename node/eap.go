@@ -15,6 +15,10 @@ func (n *Node) eapAuthenticators() (map[string]authz.EAPAuthenticator, error) {
 		if p.Remote != config.AuthEAP || p.VirtualTemplate == nil {
 			continue
 		}
+		if p.EAP.List == "radius" {
+			out[p.Name] = n.aaa.EAP(p.EAP.Servers.Name, listNetworks(n.cfg))
+			continue
+		}
 		s, err := eaplocal.New(p.EAP, n.cfg.Node)
 		if err != nil {
 			return nil, fmt.Errorf("profile %s: %w", p.Name, err)

@@ -138,6 +138,7 @@ func (n *Node) build() (err error) {
 	if err := n.buildPools(); err != nil {
 		return err
 	}
+	n.buildAAA()
 	if n.eap, err = n.eapAuthenticators(); err != nil {
 		return err
 	}
@@ -253,7 +254,6 @@ func (n *Node) buildHub() {
 	if n.hub != nil {
 		return
 	}
-	n.buildAAA()
 	n.hub = hub.New(hub.Config{
 		Profiles: n.profiles, Policies: n.cfg.Policies, AAA: n.hubAAA(), Lists: listNetworks(n.cfg), Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.log, Node: n.cfg.Node,

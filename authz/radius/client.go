@@ -37,8 +37,8 @@ type Client struct {
 
 	mu     sync.Mutex // guards all ports, lanes and exchanges
 	closed bool
-	woken  []func() // called when a dead server is back
-	wait   sync.WaitGroup
+
+	wait sync.WaitGroup
 }
 
 // nas is what servers are told of this node.
@@ -123,13 +123,6 @@ func (c *Client) Close() {
 	c.wait.Wait()
 }
 
-// onRecovery has f called whenever a server that was dead answers again.
-func (c *Client) onRecovery(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.woken = append(c.woken, f)
-}
-
 // An exchange is one question on its way through the servers of a group. Guarded by Client.mu.
 type exchange struct {
 	client   *Client
@@ -157,6 +150,7 @@ type answer struct {
 	*radius.Packet
 	request []byte
 	server  string
+	from    *port
 }
 
 // send asks the ports in turn. done is called once, on any goroutine.

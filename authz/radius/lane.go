@@ -93,7 +93,7 @@ func (l *lane) receive(b []byte, from netip.AddrPort) []func() {
 	p.observe(now.Sub(e.sent))
 	p.client.traced(false, p, b)
 	l.release(e)
-	after := append(p.alive(now), e.finish(&answer{packet, e.raw, p.server.Name}, nil)...)
+	after := append(p.alive(now), e.finish(&answer{packet, e.raw, p.server.Name, p}, nil)...)
 	return append(after, p.unblock()...)
 }
 

@@ -31,6 +31,7 @@ const (
 	attrServiceType       = 6
 	attrFramedProtocol    = 7
 	attrFramedIPAddress   = 8
+	attrFramedMTU         = 12
 	attrState             = 24
 	attrClass             = 25
 	attrVendorSpecific    = 26

@@ -208,7 +208,7 @@ func (p *port) alive(now time.Time) []func() {
 	}
 	p.deadUntil, p.since, p.lastError = time.Time{}, now, ""
 	p.client.log.Info("radius server back", "server", p.server.Name, "port", p.kind, "address", p.address.String())
-	return append([]func(){}, p.client.woken...)
+	return nil
 }
 
 func (p *port) shut() (after []func()) {

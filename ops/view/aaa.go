@@ -1,0 +1,25 @@
+package view
+
+import "time"
+
+// AAAServer is one port of one RADIUS server. All counters only grow.
+type AAAServer struct {
+	Name            string            `json:"name"`
+	Port            string            `json:"port"`      // auth, acct; over TLS auth carries both
+	Address         string            `json:"address"`   // address:port
+	Transport       string            `json:"transport"` // udp, tls
+	State           string            `json:"state"`     // up, dead
+	Since           time.Time         `json:"since"`     // in this state
+	LastError       string            `json:"last_error,omitempty"`
+	InFlight        int               `json:"in_flight"`
+	Requests        uint64            `json:"requests"` // datagrams sent, retransmissions included
+	Retransmissions uint64            `json:"retransmissions"`
+	Timeouts        uint64            `json:"timeouts"`
+	Accepts         uint64            `json:"accepts"`
+	Rejects         uint64            `json:"rejects"`
+	Challenges      uint64            `json:"challenges"`
+	Responses       uint64            `json:"responses"` // of accounting
+	Deaths          uint64            `json:"deaths"`
+	Dropped         map[string]uint64 `json:"dropped"` // answers that were not believed, by reason
+	Latency         Histogram         `json:"latency_seconds"`
+}
