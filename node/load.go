@@ -39,7 +39,7 @@ func Load(ctx context.Context, w io.Writer, opt LoadOptions) (load.Result, error
 	if err != nil {
 		return load.Result{}, err
 	}
-	n := &Node{cfg: cfg}
+	n := &Node{cfg: cfg, stopped: make(chan struct{})}
 	out := &sender{}
 	if err := n.loadPlane(out); err != nil {
 		return load.Result{}, err
