@@ -46,6 +46,7 @@ var house = map[string]room{
 	"routing":               {ours: "authz dataplane ops/view config"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
 	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile routing vtemplate"},
+	"client/nat":            {ours: "ops/view", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},
 	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/wire ops/view profile routing vtemplate"},
 	"load":                  {ours: "authz dataplane endpoint ikev2 ikev2/wire vtemplate"},

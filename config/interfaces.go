@@ -52,6 +52,7 @@ func descriptionKey(into *given[string]) key {
 // rawTunnel mirrors one tunnel.
 type rawTunnel struct {
 	header
+	nat         given[string]
 	mode        given[string]
 	address     rawTunnelAddress
 	source      given[netip.Addr]
@@ -70,7 +71,7 @@ func (t *rawTunnel) keys() []key {
 		{name: "destination", part: choice(&t.destination, "dynamic"), def: "dynamic", example: "dynamic", doc: "`dynamic`: the peer that the client connects to."},
 		unnumberedKey(&t.attach.unnumbered),
 		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
-		{name: "nat", part: later("there is no NAT in this version"), doc: "Side of NAT."},
+		natSideKey(&t.nat),
 	}, t.attach.keys()...)
 }
 

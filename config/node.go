@@ -24,6 +24,7 @@ type rawConfig struct {
 	tunnels   []entry[rawTunnel]
 	metrics   rawMetrics
 	dns       rawDNS
+	nat       []rawNAT
 
 	accessLists []entry[rawAccessList]
 	policyMaps  []entry[rawPolicyMap]
@@ -50,7 +51,7 @@ func (c *rawConfig) keys() []key {
 		{name: "tracks", part: later("there is no object tracking in this version"), doc: "Object tracking."},
 		{name: "dhcp-pools", part: later("there is no DHCP server in this version"), doc: "DHCP for the hosts behind a spoke."},
 		{name: "dns", part: object(&c.dns), doc: "Split DNS for the hosts behind a spoke: names in domains that a hub pushes are resolved by the servers it pushes, through its tunnel, all others by the default servers. Without this section names are not served."},
-		{name: "nat", part: later("there is no NAT in this version"), doc: "NAT for the hosts behind a spoke."},
+		{name: "nat", part: listOf(&c.nat, func(v *rawNAT) part { return object(v) }), otherwise: "nothing is translated", doc: "NAT for the hosts behind a spoke. What leaves by an interface that no entry names keeps its addresses."},
 	}
 }
 

@@ -39,6 +39,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)
 	cfg.Clients = r.clients(raw.clients, cfg)
 	cfg.DNS = r.dns(&raw.dns, cfg)
+	cfg.NAT = r.nat(raw.nat, raw.tunnels, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)
 	r.usedAAA(&raw.aaa, cfg)

@@ -31,6 +31,7 @@ type Config struct {
 	PolicyMaps  map[string]*PolicyMap
 
 	DNS DNS
+	NAT []NATRule // in the order of the file
 
 	// Warnings are what an operator should look at, though the configuration works.
 	Warnings Errors

@@ -11,6 +11,7 @@ import (
 
 	"flexvpn/client"
 	"flexvpn/client/dns"
+	"flexvpn/client/nat"
 	"flexvpn/ops/view"
 )
 
@@ -19,6 +20,7 @@ import (
 type inside struct {
 	n   *Node
 	dns *dns.Proxy // nil without a dns section
+	nat *nat.NAT   // nil without a nat section
 
 	mu      sync.Mutex
 	sources map[string]string // by client: the interface its tunnel leaves by
@@ -35,7 +37,15 @@ func (n *Node) buildInside() error {
 		}
 	}
 	n.inside = in
-	return nil
+	return in.buildNAT()
+}
+
+// closeInside gives back what the services made in the kernel.
+func (n *Node) closeInside() error {
+	if n.inside == nil || n.inside.nat == nil {
+		return nil
+	}
+	return n.inside.nat.Close()
 }
 
 // runInside adds the services' tasks to g; they end with ctx.
@@ -43,11 +53,15 @@ func (n *Node) runInside(ctx context.Context, g *errgroup.Group) {
 	if n.inside.dns != nil {
 		g.Go(func() error { return n.inside.dns.Run(ctx) })
 	}
+	if n.inside.nat != nil {
+		g.Go(func() error { return n.inside.nat.Run(ctx) })
+	}
 }
 
 // Up implements client.Inside.
 func (in *inside) Up(u client.TunnelUp) {
 	in.setSource(u)
+	in.natUp(u)
 	if in.dns != nil {
 		in.dns.Up(dns.Tunnel{
 			Client: u.Client, Device: u.Tunnel, Inside: u.Inside, Servers: u.Pushed.DNS,
@@ -160,7 +174,13 @@ func (n *Node) DNS() view.DNS {
 
 // addInside adds the services' counters to v.
 func (n *Node) addInside(v *view.Stats) {
-	if n.inside != nil && n.inside.dns != nil {
+	if n.inside == nil {
+		return
+	}
+	if n.inside.dns != nil {
 		v.DNS = n.inside.dns.Stats()
+	}
+	if n.inside.nat != nil {
+		v.NAT = n.inside.nat.Stats()
 	}
 }

@@ -386,7 +386,7 @@ func (n *Node) serveMetrics(ctx context.Context) error {
 // close gives back what build made, in reverse order.
 func (n *Node) close() error {
 	close(n.stopped)
-	var errs []error
+	errs := []error{n.closeInside()}
 	if n.endpoint != nil {
 		errs = append(errs, n.endpoint.Close())
 	}

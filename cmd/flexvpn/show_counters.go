@@ -50,6 +50,7 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	section("dns queries", s.DNS.Queries)
 	section("dns answers", s.DNS.Answers)
 	section("dns drops", s.DNS.Drops)
+	section("nat translations", s.NAT)
 	return t.done()
 }
 

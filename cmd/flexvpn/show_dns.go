@@ -34,6 +34,9 @@ func (a *app) showIPCommand() *cobra.Command {
 			a.plain("name-list", "Domains that go through a tunnel", "  flexvpn show ip dns name-list", dnsPage(iosNameLists)),
 			a.plain("view", "Servers by view", "  flexvpn show ip dns view", dnsPage(iosDNSViews)),
 		),
+		under("nat", "NAT",
+			a.plain("translations", "Connections that are translated", "  flexvpn show ip nat translations", natPage(iosTranslations)),
+		),
 	)
 }
 

@@ -1,10 +1,14 @@
 package opstest
 
 import (
+	"context"
 	"net/netip"
 
 	"flexvpn/ops/view"
 )
+
+// NAT implements ops.Node.
+func (n *Node) NAT(context.Context) (view.NAT, error) { return n.Translated, n.Fail }
 
 // DNS implements ops.Node.
 func (n *Node) DNS() view.DNS { return n.Named }
@@ -34,5 +38,19 @@ func dnsStats() view.DNSStats {
 		Queries: map[string]uint64{"tunnel": 1200, "default": 34000},
 		Answers: map[string]uint64{"server": 20000, "cache": 15000, "stale": 150, "nobody": 50},
 		Drops:   map[string]uint64{"malformed": 3, "response": 0, "refused": 7, "overload": 0, "mismatch": 2},
+	}
+}
+
+func translated() view.NAT {
+	ap, a := netip.MustParseAddrPort, netip.MustParseAddr
+	return view.NAT{
+		Rules: []view.NATRule{
+			{Inside: []string{"eth1"}, Outside: "tunnel1", Addresses: []netip.Addr{a("10.1.1.2")}, Translations: 1234, Bytes: 98_000},
+			{Inside: []string{"eth1", "eth2"}, Outside: "eth0", Source: []netip.Prefix{prefix("172.16.1.0/24")}, Translations: 99, Bytes: 6000, Error: "eth0 is not there now: nothing leaves by it"},
+		},
+		Translations: []view.NATTranslation{
+			{Protocol: "tcp", InsideGlobal: ap("10.1.1.2:40001"), InsideLocal: ap("172.16.1.10:40001"), OutsideLocal: ap("192.168.10.80:443"), OutsideGlobal: ap("192.168.10.80:443"), Outside: "tunnel1", Timeout: 431999},
+			{Protocol: "icmp", InsideGlobal: ap("10.1.1.2:7"), InsideLocal: ap("172.16.1.11:7"), OutsideLocal: ap("192.168.10.80:7"), OutsideGlobal: ap("192.168.10.80:7"), Outside: "tunnel1", Timeout: 29},
+		},
 	}
 }

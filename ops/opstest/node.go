@@ -24,6 +24,7 @@ type Node struct {
 	Profiles   []view.Client
 	Counted    view.Stats
 	Named      view.DNS
+	Translated view.NAT
 	Fail       error // what every method that can fail returns, when set
 
 	mu    sync.Mutex

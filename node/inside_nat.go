@@ -1,0 +1,39 @@
+package node
+
+import (
+	"context"
+
+	"flexvpn/client"
+	"flexvpn/client/nat"
+	"flexvpn/ops/view"
+)
+
+// buildNAT removes what a former run left, and makes the rules.
+func (in *inside) buildNAT() error {
+	if err := nat.Sweep(); err != nil {
+		in.n.log.Warn("nat", "err", err)
+	}
+	if len(in.n.cfg.NAT) == 0 {
+		return nil
+	}
+	c := nat.Config{Addresses: in.n.rtnl.Addresses, Log: in.n.log}
+	for _, r := range in.n.cfg.NAT {
+		c.Rules = append(c.Rules, nat.Rule{Inside: r.Inside, Outside: r.Outside, Source: r.Source})
+	}
+	in.nat = nat.New(c)
+	return in.nat.Apply()
+}
+
+func (in *inside) natUp(u client.TunnelUp) {
+	if in.nat != nil {
+		in.nat.Up(nat.Tunnel{Device: u.Tunnel, Routes: u.Pushed.Routes})
+	}
+}
+
+// NAT implements ops.Node.
+func (n *Node) NAT(context.Context) (view.NAT, error) {
+	if n.inside == nil || n.inside.nat == nil {
+		return view.NAT{}, nil
+	}
+	return n.inside.nat.View()
+}
