@@ -92,7 +92,7 @@ func open(cfg Config, eng engine) (*Endpoint, error) {
 		seed: maphash.MakeSeed(), peerNAT: cfg.Common.NATPort,
 	}
 	if e.network == nil {
-		e.network = kernelUDP{}
+		e.network = kernelUDP{&devices{}}
 	}
 	if e.peerNAT == 0 {
 		e.peerNAT = 4500

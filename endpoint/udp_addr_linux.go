@@ -87,8 +87,9 @@ func parseControl(b []byte) (local netip.Addr, segment int) {
 }
 
 // putControl writes the control messages of a packet to send: where it leaves from, if local is an
-// address, and into which pieces the kernel cuts it, if segment is not 0. It returns their length.
-func putControl(room *control, local netip.Addr, segment int) int {
+// address, and by which device if device is not 0, and into which pieces the kernel cuts it, if segment
+// is not 0. It returns their length.
+func putControl(room *control, local netip.Addr, device uint32, segment int) int {
 	b := room.bytes()
 	clear(b)
 	n := 0
@@ -96,13 +97,14 @@ func putControl(room *control, local netip.Addr, segment int) int {
 		if local.Is4() {
 			a := local.As4()
 			data := putMessage(b, unix.IPPROTO_IP, unix.IP_PKTINFO, unix.SizeofInet4Pktinfo)
+			binary.NativeEndian.PutUint32(data, device)
 			copy(data[4:8], a[:])
 			n += unix.CmsgSpace(unix.SizeofInet4Pktinfo)
 		} else {
 			a := local.As16()
 			data := putMessage(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, unix.SizeofInet6Pktinfo)
 			copy(data, a[:])
-			binary.NativeEndian.PutUint32(data[16:], scope(local))
+			binary.NativeEndian.PutUint32(data[16:], max(device, scope(local)))
 			n += unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 		}
 	}

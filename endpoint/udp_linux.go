@@ -13,7 +13,7 @@ import (
 )
 
 // kernelUDP is the Network of this host.
-type kernelUDP struct{}
+type kernelUDP struct{ devices *devices }
 
 // socketBuffer is asked for in both directions: at 10 Gbit/s it holds three milliseconds.
 const socketBuffer = 4 << 20
@@ -30,8 +30,8 @@ func (kernelUDP) Source(remote netip.Addr) (netip.Addr, error) {
 
 // Listen binds the first socket alone, so that a second process of ours meets "in use" and does not
 // get a share of the packets; only then does the port open for our further readers.
-func (kernelUDP) Listen(l Listen) ([]Socket, error) {
-	first, err := listenUDP(l, false)
+func (k kernelUDP) Listen(l Listen) ([]Socket, error) {
+	first, err := listenUDP(l, false, k.devices)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (kernelUDP) Listen(l Listen) ([]Socket, error) {
 	}
 	l.Addr = first.addr
 	for len(sockets) < l.Readers {
-		s, err := listenUDP(l, true)
+		s, err := listenUDP(l, true, k.devices)
 		if err != nil {
 			for _, s := range sockets {
 				_ = s.Close()
@@ -61,10 +61,12 @@ type udpSocket struct {
 	in   inbound
 	gso  atomic.Bool // the kernel cuts what we send (UDP_SEGMENT)
 
+	devices *devices
+
 	senders sync.Pool // of *sender
 }
 
-func listenUDP(l Listen, share bool) (*udpSocket, error) {
+func listenUDP(l Listen, share bool, d *devices) (*udpSocket, error) {
 	network := "udp6" // net makes it IPv6 only
 	if l.Addr.Addr().Is4() {
 		network = "udp4"

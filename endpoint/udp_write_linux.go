@@ -67,7 +67,7 @@ func (w *sender) address(i int, local netip.Addr, remote netip.AddrPort, segment
 	h := &w.hdrs[i].Hdr
 	h.Name = (*byte)(unsafe.Pointer(&w.names[i]))
 	h.Namelen = putSockaddr(&w.names[i], remote)
-	n := putControl(&w.ctrls[i], local, segment)
+	n := putControl(&w.ctrls[i], local, w.s.devices.of(local), segment)
 	h.Control = nil
 	if n > 0 {
 		h.Control = &w.ctrls[i].bytes()[0]
