@@ -16,36 +16,20 @@ type rawClient struct {
 	reactivate  given[bool]
 	backupGroup given[int]
 	inside      []given[string]
+	sources     []rawSource
 }
 
 func (c *rawClient) keys() []key {
 	return []key{
 		{name: "peers", part: listOf(&c.peers, func(v *rawPeer) part { return object(v) }), required: true, example: "[{sequence: 1, address: 203.0.113.1}]", doc: "Hubs, tried in the order of their sequence."},
-		{name: "connect", part: &c.connect, def: "auto", example: "manual", doc: "`auto` connects at start and again whenever the connection is lost; `manual` waits for `flexvpn connect`."},
+		{name: "connect", part: &c.connect, def: "auto", example: "manual", doc: "`auto` connects at start and again whenever the connection is lost; `manual` waits for `flexvpn connect`; `{track: 10}` connects while the object is up, `{track: 10, state: down}` while it is down (dial backup)."},
 		{name: "profile", part: named(&c.profile, word), required: true, example: "hubs", doc: "The IKEv2 profile to connect with."},
 		{name: "tunnel", part: named(&c.tunnel, interfaceName), required: true, example: "tunnel1", doc: "The tunnel interface; one client alone may use it."},
 		{name: "reactivate", part: boolean(&c.reactivate), def: "false", example: "true", doc: "Return to a better peer as soon as it is available again: the new tunnel is up before the old one is given up. `false` stays with the peer that was reached."},
-		{name: "sources", part: later("the source is what the routing table chooses"), doc: "Interfaces to connect from."},
+		{name: "sources", part: listOf(&c.sources, func(v *rawSource) part { return object(v) }), otherwise: "what the routing table chooses", example: "[{sequence: 1, interface: eth0, track: 1}, {sequence: 2, interface: wwan0}]", doc: "Interfaces to connect from. The one with the lowest sequence among those that are up is used; when that changes, the tunnel moves."},
 		{name: "backup-group", part: integer(&c.backupGroup, 0, 255), def: "0", example: "10", doc: "Clients of one group never use the same hub at once: a peer that another of them has is skipped. 0 is no group."},
 		insideKey(&c.inside),
 	}
-}
-
-// rawConnect is auto, manual, or a track.
-type rawConnect struct{ word given[string] }
-
-func (c *rawConnect) shape() shape { return shape{kind: "one of", limits: "auto, manual"} }
-
-func (c *rawConnect) absent(r *reader, at place, def string) {
-	choice(&c.word, "auto", "manual").absent(r, at, def)
-}
-
-func (c *rawConnect) read(r *reader, f field) {
-	if pairs, ok := pairsOf(f.node); ok && len(pairs) == 1 && keyText(pairs[0]) == "track" {
-		r.fail(f.at, "use auto or manual", "connect: {track: …} is not supported yet: there is no object tracking in this version")
-		return
-	}
-	choice(&c.word, "auto", "manual").read(r, f)
 }
 
 // rawPeer mirrors one peer of a client.
@@ -56,6 +40,7 @@ type rawPeer struct {
 	fqdn     given[string]
 	resolve  given[string]
 	family   given[Family]
+	track    rawTrackState
 }
 
 func (p *rawPeer) keys() []key {
@@ -65,7 +50,7 @@ func (p *rawPeer) keys() []key {
 		{name: "fqdn", part: named(&p.fqdn, host), otherwise: "none", example: "hub2.example.net", doc: "Name of the hub."},
 		{name: "resolve", part: choice(&p.resolve, "dynamic"), otherwise: "the name is resolved once, at the start", example: "dynamic", doc: "`dynamic` resolves the name again for each attempt. All addresses of an answer are tried, one an attempt."},
 		{name: "family", part: choice(&p.family, FamilyIPv4, FamilyIPv6), otherwise: "both", example: "ipv6", doc: "Which addresses of the name are used."},
-		{name: "track", part: later("there is no object tracking in this version"), doc: "Use the peer only while a track is up or down."},
+		{name: "track", part: object(&p.track), doc: "The peer is available only while this object is in this state; without it, always."},
 	}
 }
 
@@ -75,7 +60,7 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 	for i := range raw {
 		c, in := &raw[i].v, "client "+raw[i].name
 		made := &Client{
-			Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in),
+			Name: raw[i].name, Connect: c.connect.word.v, Peers: r.peers(c.peers, in, cfg),
 			Reactivate: c.reactivate.v, BackupGroup: c.backupGroup.v, Inside: r.inside(c.inside, c.tunnel.v, in),
 		}
 		if c.profile.ok {
@@ -92,6 +77,11 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 				r.fail(c.tunnel.at, "give each client a tunnel of its own", "tunnel %s of %s belongs to client %s already", c.tunnel.v, in, other)
 			}
 			owner[c.tunnel.v] = made.Name
+		}
+		made.Sources = r.sources(c, made.Tunnel, in, cfg)
+		if c.connect.word.v == ConnectTrack {
+			r.trackRef(c.connect.track.track, "connect of "+in, cfg.Tracks)
+			made.ConnectTrack = TrackState{Number: c.connect.track.track.v, Up: c.connect.track.state.v == "up"}
 		}
 		out[made.Name] = made
 	}
@@ -115,7 +105,7 @@ func profileNames(profiles []*Profile) []string {
 	return names
 }
 
-func (r *reader) peers(raw []rawPeer, in string) []Peer {
+func (r *reader) peers(raw []rawPeer, in string, cfg *Config) []Peer {
 	out := make([]Peer, 0, len(raw))
 	sequences := map[int]place{}
 	for i := range raw {
@@ -137,7 +127,10 @@ func (r *reader) peers(raw []rawPeer, in string) []Peer {
 		} else if p.sequence.ok {
 			sequences[p.sequence.v] = p.sequence.at
 		}
-		out = append(out, Peer{Sequence: p.sequence.v, Address: p.address.v, FQDN: p.fqdn.v, Dynamic: p.resolve.v == "dynamic", Family: p.family.v})
+		out = append(out, Peer{
+			Sequence: p.sequence.v, Address: p.address.v, FQDN: p.fqdn.v, Dynamic: p.resolve.v == "dynamic", Family: p.family.v,
+			Track: r.trackState(&p.track, "a peer of "+in, cfg),
+		})
 	}
 	slices.SortStableFunc(out, func(a, b Peer) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return out

@@ -22,6 +22,7 @@ type rawConfig struct {
 	templates []entry[rawTemplate]
 	clients   []entry[rawClient]
 	tunnels   []entry[rawTunnel]
+	tracks    []entry[rawTrack]
 	metrics   rawMetrics
 	dns       rawDNS
 	nat       []rawNAT
@@ -48,7 +49,7 @@ func (c *rawConfig) keys() []key {
 		{name: "policy-maps", part: mapOf(&c.policyMaps, "policy-map", word, func(v *rawPolicyMap) part { return object(v) }), doc: "Rates by name, for `service-policy` of templates and tunnels."},
 		{name: "metrics", part: object(&c.metrics), doc: "The Prometheus listener."},
 		{name: "bgp", part: later("there is no BGP speaker in this version"), doc: "The embedded BGP speaker."},
-		{name: "tracks", part: later("there is no object tracking in this version"), doc: "Object tracking."},
+		{name: "tracks", part: mapOf(&c.tracks, "track", trackNumber, func(v *rawTrack) part { return object(v) }), doc: "Tracked objects by number: what clients, their peers and their sources wait for."},
 		{name: "dhcp-pools", part: later("there is no DHCP server in this version"), doc: "DHCP for the hosts behind a spoke."},
 		{name: "dns", part: object(&c.dns), doc: "Split DNS for the hosts behind a spoke: names in domains that a hub pushes are resolved by the servers it pushes, through its tunnel, all others by the default servers. Without this section names are not served."},
 		{name: "nat", part: listOf(&c.nat, func(v *rawNAT) part { return object(v) }), otherwise: "nothing is translated", doc: "NAT for the hosts behind a spoke. What leaves by an interface that no entry names keeps its addresses."},

@@ -37,12 +37,14 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.IKEv2.Keyrings = r.keyrings(raw.ikev2.keyrings, cfg)
 	cfg.Policies = r.policies(raw.ikev2.policies, cfg)
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)
+	cfg.Tracks = r.tracks(raw.tracks)
 	cfg.Clients = r.clients(raw.clients, cfg)
 	cfg.DNS = r.dns(&raw.dns, cfg)
 	cfg.NAT = r.nat(raw.nat, raw.tunnels, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)
 	r.usedAAA(&raw.aaa, cfg)
+	r.unusedTracks(raw.tracks, cfg)
 	return cfg
 }
 
@@ -88,6 +90,7 @@ func (c *Config) Summary() string {
 	add(len(c.AAA.Servers), "AAA server", "")
 	add(len(c.Clients), "client", "")
 	add(len(c.Tunnels), "tunnel", "")
+	add(len(c.Tracks), "track", "")
 	return strings.Join(parts, ", ")
 }
 

@@ -25,6 +25,7 @@ type Config struct {
 	Templates map[int]*VirtualTemplate
 	Clients   map[string]*Client
 	Tunnels   map[string]*Tunnel
+	Tracks    map[int]*Track
 	Metrics   Metrics
 
 	AccessLists map[string]*AccessList

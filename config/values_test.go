@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 		IPsec:    IPsec{Proposals: []Proposal{}, ReplayWindow: 1024, Lifetime: Lifetime{Time: time.Hour}},
 		AAA:      AAA{Servers: map[string]*AAAServer{}, Groups: map[string]*AAAGroup{}},
 		Policies: map[string]*AuthorizationPolicy{}, Pools: map[string]*Pool{},
-		Templates: map[int]*VirtualTemplate{}, Clients: map[string]*Client{}, Tunnels: map[string]*Tunnel{},
+		Templates: map[int]*VirtualTemplate{}, Clients: map[string]*Client{}, Tunnels: map[string]*Tunnel{}, Tracks: map[int]*Track{},
 		AccessLists: map[string]*AccessList{}, PolicyMaps: map[string]*PolicyMap{},
 	})
 }
@@ -154,12 +154,18 @@ clients:
   flex1:
     peers:
       - {sequence: 2, fqdn: hub2.example.net, resolve: dynamic}
-      - {sequence: 1, address: 203.0.113.1}
+      - {sequence: 1, address: 203.0.113.1, track: {object: 10, state: up}}
+    reactivate: true
     connect: auto
+    sources: [{sequence: 2, interface: wwan0}, {sequence: 1, interface: eth0, track: 1}]
+    backup-group: 10
     profile: hubs
     tunnel: tunnel1
 tunnels:
   tunnel1: {mode: gre, address: negotiated, source: dynamic, destination: dynamic, mtu: 1400, adjust-mss: 1360}
+tracks:
+  1:  {interface: eth0, line-protocol: up}
+  10: {icmp-echo: {target: 203.0.113.1, interval: 1s, timeout: 300ms, up: 3, down: 3}}
 `
 
 func TestDesignSpoke(t *testing.T) {
@@ -172,10 +178,17 @@ func TestDesignSpoke(t *testing.T) {
 	equal(t, "tunnels", cfg.Tunnels, map[string]*Tunnel{"tunnel1": tunnel})
 	equal(t, "clients", cfg.Clients, map[string]*Client{"flex1": {
 		Name: "flex1", Connect: "auto", Profile: profile, Tunnel: tunnel, Peers: []Peer{
-			{Sequence: 1, Address: netip.MustParseAddr("203.0.113.1")},
+			{Sequence: 1, Address: netip.MustParseAddr("203.0.113.1"), Track: TrackState{10, true}},
 			{Sequence: 2, FQDN: "hub2.example.net", Dynamic: true},
 		},
+		Reactivate: true, BackupGroup: 10, Sources: []Source{{1, "eth0", 1}, {2, "wwan0", 0}},
 	}})
+	equal(t, "tracks", cfg.Tracks, map[int]*Track{
+		1: {Number: 1, Kind: TrackLineProtocol, Interface: "eth0", Family: FamilyIPv4},
+		10: {Number: 10, Kind: TrackICMPEcho, Family: FamilyIPv4, Probe: Probe{
+			Target: "203.0.113.1", Interval: time.Second, Timeout: 300 * time.Millisecond, Up: 3, Down: 3,
+		}},
+	})
 	if cfg.Clients["flex1"].Profile != profile || cfg.Clients["flex1"].Tunnel != cfg.Tunnels["tunnel1"] {
 		t.Error("a client has copies of its profile or tunnel")
 	}
