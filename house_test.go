@@ -49,13 +49,14 @@ var house = map[string]room{
 	"client/nat":            {ours: "ops/view", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},
 	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/wire ops/view profile routing vtemplate"},
+	"client/track":          {ours: "config ops/view"},
 	"load":                  {ours: "authz dataplane endpoint ikev2 ikev2/wire vtemplate"},
 	"ops":                   {ours: "ops/view config", foreign: "github.com/prometheus golang.org/x/sys golang.org/x/term"},
 	"ops/opstest":           {ours: "ops ops/view"},
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
 	"node": {ours: "authz authz/eaplocal authz/pool authz/radius client config dataplane dataplane/edge dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
-		"client/dhcp client/dns client/nat " +
+		"client/dhcp client/dns client/nat client/track " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
 	"bench":       {ours: "ikev2/suite/floor load netlab node ops"},
