@@ -7,6 +7,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -53,6 +54,16 @@ type Config struct {
 	Owner func(netip.Addr) (string, error)
 	// Inside are told of the tunnel, in this order.
 	Inside []Inside
+	Tracks Tracks // nil: there are none, and all are down
+	// Source is the address by which an interface that is up reaches a peer; the error says why there
+	// is none. Packets from that address then leave by that interface.
+	Source func(iface string, to netip.Addr) (netip.Addr, error)
+}
+
+// Tracks are the tracked objects that peers, sources and profiles wait for; *track.Set is one.
+type Tracks interface {
+	Up(number int) bool
+	Use(number int, who string)
 }
 
 // A Client runs one profile. It implements endpoint.Handler: the engine's questions and events are
@@ -88,7 +99,25 @@ func New(cfg Config) *Client {
 	c.totals.init()
 	c.look(time.Now())
 	cfg.Groups.join(c)
+	c.useTracks()
 	return c
+}
+
+// useTracks says who waits for which object, for show track.
+func (c *Client) useTracks() {
+	p := c.cfg.Client
+	use := func(number int, format string, args ...any) {
+		if number != 0 && c.cfg.Tracks != nil {
+			c.cfg.Tracks.Use(number, "client "+p.Name+" "+fmt.Sprintf(format, args...))
+		}
+	}
+	use(p.ConnectTrack.Number, "connect")
+	for _, peer := range p.Peers {
+		use(peer.Track.Number, "peer %d", peer.Sequence)
+	}
+	for _, s := range p.Sources {
+		use(s.Track, "source %d", s.Sequence)
+	}
 }
 
 // Run runs the profile until ctx ends; then it takes the tunnel down and tells the hub.

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"flexvpn/authz"
@@ -103,6 +105,9 @@ func (c *Client) carry(id uint64) {
 		c.cfg.Log.Warn("move the traffic to the new session", "client", c.Name(), "session", s.name(), "err", err)
 	}
 	s.installRoutes()
+	if before != nil && before != s {
+		before.dropRoutes() // not before the new ones stand
+	}
 	c.totals.setups.Add(1)
 	c.totals.up.Store(1)
 	s.sayUp(before == nil)
@@ -126,7 +131,9 @@ func (c *Client) giveUp(a giveUp) {
 // surroundings is the machine's world as the client sees it.
 type surroundings struct{ *Client }
 
-func (w surroundings) trackUp(int) bool { return false }
+func (w surroundings) trackUp(number int) bool {
+	return w.cfg.Tracks != nil && w.cfg.Tracks.Up(number)
+}
 
 func (w surroundings) source(to netip.Addr) (source, error) {
 	if fixed := w.cfg.Client.Tunnel.Source; fixed.IsValid() {
@@ -135,11 +142,43 @@ func (w surroundings) source(to netip.Addr) (source, error) {
 		}
 		return source{addr: fixed}, nil
 	}
-	addr, err := w.cfg.LocalTo(to)
-	return source{addr: addr}, err
+	list := w.cfg.Client.Sources
+	if len(list) == 0 {
+		addr, err := w.cfg.LocalTo(to)
+		return source{addr: addr}, err
+	}
+	var why []string
+	for _, s := range list {
+		from, err := w.from(s, to)
+		if err == nil {
+			return from, nil
+		}
+		why = append(why, err.Error())
+	}
+	return source{}, errors.New(strings.Join(why, ", "))
 }
 
-func (w surroundings) usable(source) bool { return true }
+// from is one of the configured sources, if it can be used.
+func (w surroundings) from(s config.Source, to netip.Addr) (source, error) {
+	if s.Track != 0 && !w.trackUp(s.Track) {
+		return source{}, fmt.Errorf("source %s waits for track %d up", s.Interface, s.Track)
+	}
+	addr, err := w.cfg.Source(s.Interface, to)
+	if err != nil {
+		return source{}, fmt.Errorf("source %s: %w", s.Interface, err)
+	}
+	return source{sequence: s.Sequence, iface: s.Interface, addr: addr}, nil
+}
+
+func (w surroundings) usable(was source) bool {
+	for _, s := range w.cfg.Client.Sources {
+		if s.Sequence == was.sequence {
+			now, err := w.from(s, was.addr)
+			return err == nil && now == was
+		}
+	}
+	return true
+}
 
 func (w surroundings) claim(hub netip.Addr) bool { return w.cfg.Groups.claim(w.Client, hub) }
 

@@ -241,6 +241,14 @@ func (s *session) installRoutes() {
 	}
 }
 
+// dropRoutes takes the pushed routes back; the way to the hub itself stays until the session ends.
+func (s *session) dropRoutes() {
+	s.routed = false
+	if err := s.client.cfg.Routes.Remove(s.name() + "/ikev2"); err != nil {
+		s.client.cfg.Log.Warn("remove pushed routes", "client", s.client.Name(), "session", s.name(), "err", err)
+	}
+}
+
 // announce tells the hub which prefixes are behind this spoke (IKEv2 routing: CFG_SET); false: none.
 func (s *session) announce() bool {
 	routes := s.client.cfg.Profile.Config.Routes
@@ -271,9 +279,8 @@ func (s *session) close(why string) {
 // teardown gives back what the session made, in reverse order. It may be called twice.
 func (s *session) teardown() {
 	c := s.client
-	c.cfg.Routes.Remove(s.name() + "/ikev2")
+	s.dropRoutes()
 	c.cfg.Routes.Remove(s.name() + "/transport")
-	s.routed = false
 	s.set(func() { s.children, s.outbound = nil, 0 })
 	if c.lead == s {
 		c.untellInside()

@@ -56,9 +56,7 @@ func (n *Node) addressesChanged() {
 	if len(n.cfg.IKEv2.Addresses) > 0 {
 		n.endpoint.SetAddresses(n.ownAddresses())
 	}
-	for _, c := range n.clients {
-		c.Changed()
-	}
+	n.clientsChanged()
 }
 
 // ownAddresses are those of ikev2.addresses that this host has now. One that cannot be asked about

@@ -22,6 +22,7 @@ import (
 	"flexvpn/authz/pool"
 	"flexvpn/authz/radius"
 	"flexvpn/client"
+	"flexvpn/client/track"
 	"flexvpn/config"
 	"flexvpn/dataplane"
 	"flexvpn/dataplane/edge"
@@ -64,6 +65,7 @@ type Node struct {
 	hub      *hub.Hub                          // nil when no profile answers
 	aaa      *radius.Client                    // nil without servers
 	clients  []*client.Client
+	tracks   *track.Set
 	debug    ops.Debug
 	inside   *inside
 	stopped  chan struct{} // closed in close
@@ -272,6 +274,7 @@ func (n *Node) interfaceExists(name string) bool {
 }
 
 func (n *Node) buildClients() error {
+	n.buildTracks()
 	groups := client.NewGroups()
 	for _, c := range n.cfg.Clients {
 		p, err := profile.New(n.cfg, c.Profile)
@@ -314,6 +317,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	g.Go(func() error { return n.endpoint.Run(ike) })
 	g.Go(func() error { return control.Serve(ctx, n) })
 	g.Go(func() error { return n.planeEvents(ike) })
+	g.Go(func() error { return n.tracks.Run(ctx) })
 	g.Go(func() error { return n.routes.Run(ike, n.log) })
 	g.Go(func() error { return n.followAddresses(ctx) })
 	if n.cfg.Metrics.Listen.IsValid() {

@@ -153,6 +153,7 @@ func (w *world) end(addr, text string, known names) *end {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	e.buildTracks()
 	groups := client.NewGroups()
 	for _, c := range cfg.Clients {
 		p, err := profile.New(cfg, c.Profile)
@@ -162,7 +163,7 @@ func (w *world) end(addr, text string, known names) *end {
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Groups: groups, Log: n.log,
 			Node: cfg.Node, IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
-			Inside: []client.Inside{e.told},
+			Inside: []client.Inside{e.told}, Tracks: n.tracks,
 		}))
 	}
 	return e
@@ -175,6 +176,7 @@ func (e *end) run() (stop func()) {
 	var tasks sync.WaitGroup
 	e.w.all.Go(func() { _ = e.endpoint.Run(ike) })
 	e.w.all.Go(func() { _ = e.planeEvents(ike) })
+	e.w.all.Go(func() { _ = e.tracks.Run(ctx) })
 	for _, c := range e.clients {
 		tasks.Go(func() { _ = c.Run(ctx) })
 	}

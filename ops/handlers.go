@@ -50,6 +50,7 @@ var questions = []question{
 	{http.MethodGet, "/v1/routes", func(c call) error { return writeList(c.w, c.node.Routes()) }},
 	{http.MethodGet, "/v1/clients", func(c call) error { return writeList(c.w, c.node.Clients()) }},
 	{http.MethodGet, "/v1/access-lists", call.accessLists},
+	{http.MethodGet, "/v1/tracks", func(c call) error { return writeList(c.w, c.node.Tracks()) }},
 	{http.MethodGet, "/v1/dns", func(c call) error { return c.answer(c.node.DNS()) }},
 	{http.MethodGet, "/v1/nat", call.nat},
 	{http.MethodGet, "/v1/stats", func(c call) error { return c.answer(c.node.Stats()) }},

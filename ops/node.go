@@ -21,6 +21,7 @@ type Node interface {
 	Interfaces() []view.Interface
 	Routes() []view.Route
 	Clients() []view.Client
+	Tracker
 	InsideNode
 	AccessNode
 

@@ -21,7 +21,7 @@ With --json the output is the stable interface for programs; the text is for peo
 With --watch it is shown again every second.`,
 		a.showSessionsCommand(), a.showSessionCommand(), a.showSACommand(), a.showPoolsCommand(),
 		a.showInterfacesCommand(), a.showRoutesCommand(), a.showClientCommand(), a.showCountersCommand(),
-		a.showCryptoCommand(), a.showDNSCommand(), a.showIPCommand(), a.showAccessListsCommand(),
+		a.showCryptoCommand(), a.showTrackCommand(), a.showDNSCommand(), a.showIPCommand(), a.showAccessListsCommand(),
 		a.showNATCommand(),
 	)
 	cmd.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")

@@ -22,6 +22,7 @@ type Node struct {
 	Interfaced []view.Interface
 	Routed     []view.Route
 	Profiles   []view.Client
+	Tracked    []view.Track
 	Counted    view.Stats
 	Named      view.DNS
 	Translated view.NAT

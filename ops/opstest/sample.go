@@ -31,6 +31,7 @@ func Sample(now time.Time) *Node {
 		Interfaced: interfaces(),
 		Routed:     routed(ago),
 		Profiles:   clients(now),
+		Tracked:    tracks(now),
 		Counted:    stats(),
 		Named:      named(),
 		Translated: translated(),
