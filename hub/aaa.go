@@ -83,7 +83,9 @@ func (s *session) gotKeys(q ikev2.Authenticate, name string, a authz.Answer) {
 	}
 	pol, err := s.profile.PolicyWithKeys(local, remote, q.Path.Local.Addr())
 	if err == nil {
-		s.implied, err = s.fromReply(a, "radius key "+name)
+		var implied attributes
+		implied, err = s.fromReply(a, "radius key "+name)
+		s.implied = &implied
 	}
 	if err != nil {
 		s.refuse(q.ID, fmt.Sprintf("keyring %s: server %s on %s: %v", s.profile.Config.Keyring.Name, a.Server, name, err))
@@ -136,8 +138,19 @@ func (g *gathering) got(err error) {
 	s := g.session
 	// What came with the authentication counts as a whole only with "list: cached", but for what
 	// belongs to the session itself.
-	base := authz.OfSession(authz.Merge(s.implied, s.eap.granted, false))
+	base := authz.OfSession(s.authenticated())
 	g.next(authz.Merge(base, authz.Merge(g.group, g.user, s.profile.Config.Group.Override), false), nil)
+}
+
+// authenticated is what came with the key or with EAP's success.
+func (s *session) authenticated() (all attributes) {
+	if s.implied != nil {
+		all = *s.implied
+	}
+	if s.eap.granted != nil {
+		all = authz.Merge(all, *s.eap.granted, false)
+	}
+	return all
 }
 
 // lookUp asks one list; got is called in a job of the session.
@@ -146,7 +159,7 @@ func (s *session) lookUp(a config.Authorization, role string, got func(attribute
 	case "radius":
 		s.askList(a, role, got)
 	case "cached":
-		got(authz.Merge(s.implied, s.eap.granted, false), nil)
+		got(s.authenticated(), nil)
 	default:
 		got(s.hub.local(a), nil)
 	}

@@ -59,7 +59,9 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.TSUnacceptable, Reason: refusal}
 	}
 	s.mu.Lock()
-	s.granted.attributes, s.granted.decision, s.version = attrs, decision, q.Version
+	s.hub.give(&s.granted, s.profile, attrs)
+	s.granted.decision, s.version = decision, q.Version
+	s.granted.decision.TSi, s.granted.decision.TSr = nil, nil // the engine has them
 	s.mu.Unlock()
 	reply := authz.Reply(attrs, q.Config, c.VirtualTemplate.Addresses, s.hub.cfg.Version)
 	return ikev2.AuthorizeAnswer{Config: reply, TSi: decision.TSi, TSr: decision.TSr, Transport: decision.Transport}, nil

@@ -48,7 +48,7 @@ func (s *session) clone(q ikev2.Install) error {
 		return err
 	}
 	spec := vtemplate.Build(s.profile.Config.VirtualTemplate, vtemplate.Clone{
-		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes,
+		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes(),
 		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
 	})
 	spec.Children = []dataplane.Child{s.child(q.Child)}
@@ -60,7 +60,7 @@ func (s *session) clone(q ikev2.Install) error {
 	h.byName[name] = s
 	h.mu.Unlock()
 	var hosts []netip.Prefix
-	for _, a := range assigned(s.granted.attributes) {
+	for _, a := range assigned(s.granted.attributes()) {
 		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
 	}
 	s.routesFromServer(name, spec.VRF)
@@ -143,10 +143,10 @@ func (s *session) acceptRoutes(attrs []wire.Attribute) {
 	if s.spec.Name == "" || s.state == closing || s.state == gone {
 		return
 	}
-	accept := s.granted.attributes.RoutesAccept
+	accept := s.granted.attributes().RoutesAccept
 	// A spoke with `set: interface` announces the address it was given, which has its route already.
 	offered := slices.DeleteFunc(authz.FromRouteSet(attrs), func(p netip.Prefix) bool {
-		return p.IsSingleIP() && slices.Contains(assigned(s.granted.attributes), p.Addr())
+		return p.IsSingleIP() && slices.Contains(assigned(s.granted.attributes()), p.Addr())
 	})
 	ok, refused := routing.Accept(accept.V, offered, s.path.Remote.Addr())
 	if len(refused) > 0 {

@@ -20,8 +20,8 @@ type eapPart struct {
 	claimed  string                // the identity that it, or its IKE identity, claims
 	verdict  error                 // why it will be refused, told to it already
 	identity atomic.Pointer[string]
-	method   atomic.Uint32    // type of the method last talked about; 0: none
-	granted  authz.Attributes // what came with the success
+	method   atomic.Uint32 // type of the method last talked about; 0: none
+	granted  *attributes   // what came with the success; nil: nothing
 }
 
 // converse makes the next move of an EAP conversation: to the authenticator with the peer's packet,
@@ -115,7 +115,9 @@ func (s *session) endEAP(id ikev2.QuestionID, r authz.EAPResult) {
 		s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Refusal: refusal, Identity: name})
 		return
 	}
-	s.eap.granted = r.Attributes
+	if !authz.Same(r.Attributes, attributes{}) {
+		s.eap.granted = &r.Attributes
+	}
 	s.log().Info("eap succeeded", "method", s.eapMethod(), "ike_identity", profile.IdentityText(s.remote))
 	s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Done: true, MSK: r.MSK, Identity: name})
 }

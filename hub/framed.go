@@ -26,7 +26,7 @@ func framed(a authz.Attributes) map[uint8][]netip.Prefix {
 
 // routesFromServer installs them; s.mu is held. What was there before and is not given now goes.
 func (s *session) routesFromServer(name, vrf string) {
-	given := framed(s.granted.attributes)
+	given := framed(s.granted.attributes())
 	for _, key := range s.granted.routes {
 		if _, again := given[key.distance]; !again {
 			s.hub.cfg.Routes.Remove(key.name)

@@ -52,8 +52,9 @@ type Hub struct {
 	mu         sync.Mutex
 	lastID     uint64
 	sessions   map[uint64]*session
-	byIdentity map[sessionKey]*session // the newest authorized session of each identity
-	byName     map[string]*session     // by virtual-access
+	byIdentity map[sessionKey]*session          // the newest authorized session of each identity
+	byName     map[string]*session              // by virtual-access
+	given      map[*profile.Profile]*attributes // the last that a session of the profile was given
 	stopping   bool
 	idle       sync.Cond // signalled when a session leaves; used by Stop
 	failed     failedRing
@@ -75,7 +76,7 @@ type session struct {
 	auditID string
 
 	eap     eapPart
-	implied attributes // came with the key; only the session's jobs touch it
+	implied *attributes // came with the key; only the session's jobs touch it; nil: nothing
 
 	mu       sync.Mutex
 	state    state
@@ -103,10 +104,34 @@ func (s state) String() string { return stateNames[s] }
 
 // grant is what a session was given, to be taken back in teardown.
 type grant struct {
-	attributes attributes
-	decision   vtemplate.Decision
-	lease      []netip.Addr
-	routes     []framedKey
+	shared            *attributes // all but the addresses; nil: nothing was given yet
+	address, address6 authz.Value[netip.Addr]
+	decision          vtemplate.Decision
+	lease             []netip.Addr
+	routes            []framedKey
+}
+
+// attributes is what the session was given, whole.
+func (g *grant) attributes() (a attributes) {
+	if g.shared != nil {
+		a = *g.shared
+		a.Address, a.Address6 = g.address, g.address6
+	}
+	return a
+}
+
+// give keeps attributes. Sessions of a profile differ in little but their addresses, so that the rest is
+// kept once for as many as follow each other with the same.
+func (h *Hub) give(g *grant, p *profile.Profile, a attributes) {
+	g.address, g.address6 = a.Address, a.Address6
+	a.Address, a.Address6 = authz.Value[netip.Addr]{}, authz.Value[netip.Addr]{}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last := h.given[p]; last != nil && authz.Same(*last, a) {
+		g.shared = last
+		return
+	}
+	h.given[p], g.shared = &a, &a
 }
 
 // New starts a hub's workers. Stop ends them.
@@ -118,6 +143,7 @@ func New(cfg Config) *Hub {
 		sessions:   map[uint64]*session{},
 		byIdentity: map[sessionKey]*session{},
 		byName:     map[string]*session{},
+		given:      map[*profile.Profile]*attributes{},
 	}
 	h.idle.L = &h.mu
 	h.stats.init()

@@ -44,7 +44,7 @@ func (s *session) view() view.Session {
 		Identity: s.identity(), Profile: s.profile.Config.Name,
 		Local: s.path.Local.String(), Remote: s.path.Remote.String(), Encap: s.path.Encap,
 		Interface: s.spec.Name, Mode: s.granted.decision.Mode.String(),
-		Addresses: assigned(s.granted.attributes), Since: s.since, Version: s.version,
+		Addresses: assigned(s.granted.attributes()), Since: s.since, Version: s.version,
 	}
 	if name := s.eap.identity.Load(); name != nil {
 		v.EAPMethod, v.EAPName = s.eapMethod(), *name
@@ -67,7 +67,7 @@ func (h *Hub) Session(ctx context.Context, id string) (v view.Session, ok bool, 
 	}
 	v = s.view()
 	s.mu.Lock()
-	v.Attributes = s.granted.attributes.List()
+	v.Attributes = s.granted.attributes().List()
 	s.mu.Unlock()
 	d := s.profile.Config.DPD
 	v.DPD = fmt.Sprintf("%s/%s %s (profile %s)", d.Interval, d.Retry, d.Mode, s.profile.Config.Name)

@@ -12,7 +12,7 @@ import (
 func (s *session) established(e ikev2.Established) {
 	s.mu.Lock()
 	s.state, s.since, s.path = up, time.Now(), e.Path
-	name, attrs := s.spec.Name, s.granted.attributes
+	name, attrs := s.spec.Name, s.granted.attributes()
 	s.mu.Unlock()
 	s.hub.stats.up(e.Took)
 	s.log().Info("session up", "profile", s.profile.Config.Name, "interface", name, "addresses", assigned(attrs), "took", e.Took.Round(time.Microsecond))
