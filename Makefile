@@ -9,6 +9,7 @@ DEMO_PACKAGES := iproute2 iputils-ping curl
 TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl nftables conntrack prometheus charon-systemd strongswan-swanctl \
 	libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 TEST_PACKAGES += bind9 bind9-dnsutils dnsmasq-base isc-dhcp-client udhcpc
+TEST_PACKAGES += freeradius freeradius-utils
 # What the virtual machine of the kernel data plane's tests needs.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
 

@@ -74,8 +74,9 @@ func (l *lane) receive(b []byte, from netip.AddrPort) []func() {
 	}
 	packet, err := openAnswer(b, e.raw, p.server.Secret, !p.server.Unsigned)
 	switch {
-	case errors.Is(err, errUnsigned) && e.code == radius.CodeAccountingRequest:
-		// Accounting-Response has an authenticator over all of it, and nothing to gain for a forger.
+	case errors.Is(err, errUnsigned) && e.code != radius.CodeAccessRequest:
+		// An answer to accounting or a status request has nothing to gain for a forger, and servers do
+		// not sign it.
 		packet, err = openAnswer(b, e.raw, p.server.Secret, false)
 	case errors.Is(err, errUnsigned):
 		return p.drop(badUnsigned, from, err)

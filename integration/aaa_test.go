@@ -1,0 +1,118 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"flexvpn/ops/view"
+)
+
+// aaaHubText is a hub whose groups and users are in RADIUS; servers are names of nodes with their
+// addresses, in order. changes replace parts of it, old and new in turn.
+func aaaHubText(servers []string, changes ...string) string {
+	var list, names []string
+	for i, addr := range servers {
+		list = append(list, fmt.Sprintf("    r%d: {address: %q, secret: {file: DIR/radius.secret}, timeout: 500ms, tries: 2}", i+1, addr))
+		names = append(names, fmt.Sprintf("r%d", i+1))
+	}
+	text := `node: hub
+aaa:
+  servers:
+` + strings.Join(list, "\n") + `
+  groups: {radius: {servers: [` + strings.Join(names, ", ") + `], dead-time: 1m}}
+ikev2:
+  name-manglers: {domains: {fqdn: domain}}
+  keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
+  profiles:
+    spokes:
+      match: {identity: [{fqdn-domain: branch.example.net}]}
+      identity: {fqdn: hub.example.net}
+      authentication: {local: psk, remote: psk}
+      keyring: peers
+      authorization:
+        group: {list: radius, name-mangler: domains}
+        user: {list: radius}
+      virtual-template: 1
+      dpd: {interval: 10s, retry: 2s, mode: on-demand}
+pools:
+  flexspokes: {range: 10.1.1.2-10.1.1.99}
+  flexspokes6: {range: "2001:db8:fff::2-2001:db8:fff::ff"}
+virtual-templates:
+  1: {mode: auto, address: [10.1.1.1/32, "2001:db8:fff::1/128"], mtu: 1400, adjust-mss: 1360}
+metrics: {listen: "127.0.0.1:9464"}
+`
+	return strings.NewReplacer(changes...).Replace(text)
+}
+
+func aaaFiles() map[string][]byte {
+	return map[string][]byte{"psk": []byte(starPSK), "radius.secret": []byte(radiusSecret + "\n")}
+}
+
+func attributeLines(f *flexvpn, id string) string {
+	f.t.Helper()
+	var lines []string
+	for _, a := range show[view.Session](f, "session", id).Attributes {
+		lines = append(lines, fmt.Sprintf("%s=%s (%s)", a.Name, a.Value, a.Origin))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func pushedLines(f *flexvpn) string {
+	f.t.Helper()
+	var lines []string
+	for _, a := range show[[]view.Client](f, "client")[0].Pushed {
+		lines = append(lines, a.Name+"="+a.Value)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func wantLines(t *testing.T, what, got string, want ...string) {
+	t.Helper()
+	for _, line := range want {
+		if !strings.Contains("\n"+got+"\n", "\n"+line+"\n") && !strings.Contains(got, line) {
+			t.Errorf("%s lacks %q:\n%s", what, line, got)
+		}
+	}
+}
+
+// Every attribute of the seeds comes from FreeRADIUS to a spoke, the user's over the group's, and
+// show session says which gave what.
+func TestAAAGroupAndUser(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa1", "hub", "radius", "spoke1", "spoke2")
+	startFreeradius(t, s.nodes["radius"], newCA(t), nil)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"}), aaaFiles())
+	one, two := s.spoke("spoke1", "ipsec", firstHub), s.spoke("spoke2", "gre", firstHub)
+	one.up()
+	two.up()
+	wantLines(t, "the second spoke, with its group's attributes", pushedLines(two),
+		"dns=192.168.10.5 192.168.10.6 2001:db8:10::5 2001:db8:10::6", "wins=10.10.210.10 10.10.210.11", "split-dns=example.net example.org",
+		"def-domain=example.net", "backup-gateways=203.0.113.225 hub2.example.net", "banner=Welcome to the branch network")
+	wantLines(t, "the first spoke, whose user has a name server", pushedLines(one), "dns=192.168.10.99", "def-domain=example.net")
+	got := attributeLines(hub, "spoke1.branch.example.net")
+	wantLines(t, "show session", got,
+		"address=10.1.1.77 (radius user spoke1.branch.example.net)", "dns=192.168.10.99 (radius user spoke1.branch.example.net)",
+		"wins=10.10.210.10 10.10.210.11 (radius group branch.example.net)", "ipv6-pool=flexspokes6 (radius group branch.example.net)",
+		"class=branch-gold (radius user spoke1.branch.example.net)", "session-timeout=24h0m0s (radius user spoke1.branch.example.net)",
+		"routes accept=any tag 1 distance 5 (radius group branch.example.net)", "interim-interval=10m0s (radius group branch.example.net)")
+	ping(t, one.node, "10.1.1.1", 3, 200)
+	out, err := hub.node.Run(t.Context(), "ip", "route", "show", "172.20.1.0/24")
+	if err != nil || !strings.Contains(out, "dev va") {
+		t.Errorf("Framed-Route is no route to the session: %q, %v", out, err)
+	}
+}
+
+// With override the group's attributes win over the user's, attribute by attribute.
+func TestAAAOverride(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa2", "hub", "radius", "spoke1")
+	startFreeradius(t, s.nodes["radius"], newCA(t), nil)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"2001:db8:1::2"}, "name-mangler: domains}", "name-mangler: domains, override: true}"), aaaFiles())
+	one := s.spoke("spoke1", "gre", firstHub)
+	one.up()
+	wantLines(t, "the spoke", pushedLines(one), "dns=192.168.10.5 192.168.10.6 2001:db8:10::5 2001:db8:10::6")
+	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"),
+		"dns=192.168.10.5 192.168.10.6 2001:db8:10::5 2001:db8:10::6 (radius group branch.example.net)",
+		"address=10.1.1.77 (radius user spoke1.branch.example.net)")
+}
