@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"flexvpn/ops/view"
 )
@@ -115,4 +117,104 @@ func TestAAAOverride(t *testing.T) {
 	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"),
 		"dns=192.168.10.5 192.168.10.6 2001:db8:10::5 2001:db8:10::6 (radius group branch.example.net)",
 		"address=10.1.1.77 (radius user spoke1.branch.example.net)")
+}
+
+// A server that is killed loses its requests to the next one; when all are dead peers are refused
+// with the reason, sessions that are up live on, and a server that is back serves again.
+func TestAAAFailover(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa3", "hub", "radius1", "radius2", "spoke1", "spoke2")
+	authority := newCA(t)
+	first, second := startFreeradius(t, s.nodes["radius1"], authority, nil), startFreeradius(t, s.nodes["radius2"], authority, nil)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2", "192.0.2.3"}), aaaFiles())
+	one := s.spoke("spoke1", "ipsec", firstHub)
+	one.up()
+	if !strings.Contains(first.log.String(), "Access-Accept") || strings.Contains(second.log.String(), "Access-Request") {
+		t.Error("the second server was asked while the first answers")
+	}
+	first.stop()
+	two := s.spoke("spoke2", "ipsec", firstHub)
+	two.up()
+	if !strings.Contains(second.log.String(), "Access-Accept") {
+		t.Error("the second server was not asked")
+	}
+	second.stop()
+	mustRun(two, "disconnect", "flex1")
+	two.none()
+	mustRun(two, "connect", "flex1")
+	eventually(t, 30*time.Second, "the spoke is refused, with the reason", func() error {
+		failed := show[[]view.Failed](hub, "sessions", "--failed")
+		if len(failed) == 0 || !strings.Contains(failed[0].Detail, "no AAA server answers") {
+			return fmt.Errorf("the hub lists %+v", failed)
+		}
+		return nil
+	})
+	ping(t, one.node, "10.1.1.1", 3, 200)
+	first.start()
+	eventually(t, 60*time.Second, "the hub sees that the server is back", func() error {
+		if !strings.Contains(hub.log.String(), "radius server back") {
+			return errors.New("the log does not say so")
+		}
+		return nil
+	})
+	mustRun(two, "disconnect", "flex1") // its back-off after a refusal is long
+	mustRun(two, "connect", "flex1")
+	two.up()
+}
+
+// While no server answers the local policy serves, when the profile says so.
+func TestAAALocalWhileDead(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa4", "hub", "radius", "spoke1")
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"},
+		"group: {list: radius, name-mangler: domains}\n        user: {list: radius}", "group: {list: radius, name-mangler: domains, unreachable: local, policy: spare}",
+		"pools:\n", "  authorization-policies: {spare: {pool: flexspokes, dns: [192.168.10.1]}}\npools:\n"), aaaFiles())
+	one := s.spoke("spoke1", "ipsec", firstHub)
+	one.up()
+	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"), "dns=192.168.10.1 (local policy spare)")
+}
+
+// A name that the server does not know is refused, and the spoke's own log is not the place to look.
+func TestAAAUnknownUser(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa5", "hub", "radius", "spoke3")
+	startFreeradius(t, s.nodes["radius"], newCA(t), nil)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"}), aaaFiles())
+	s.spoke("spoke3", "ipsec", firstHub)
+	eventually(t, 30*time.Second, "the spoke is refused", func() error {
+		failed := show[[]view.Failed](hub, "sessions", "--failed")
+		if len(failed) == 0 || failed[0].Stage != "authorization" || !strings.Contains(failed[0].Detail, "user spoke3.branch.example.net: rejected") {
+			return fmt.Errorf("the hub lists %+v", failed)
+		}
+		return nil
+	})
+}
+
+// Pre-shared keys come from the server: one for both directions, or one for each.
+func TestAAAKeys(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "aaa6", "hub", "radius", "keys", "directed", "liar")
+	startFreeradius(t, s.nodes["radius"], newCA(t), nil)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"},
+		"peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]", "peers: {aaa: {}}",
+		"\n        user: {list: radius}", ""), aaaFiles())
+	spoke := func(name, key string) *flexvpn {
+		text := strings.ReplaceAll(spokeText("spoke1", "ipsec", firstHub), "spoke1.branch", name+".branch")
+		text = strings.ReplaceAll(text, "pre-shared-key: {file: DIR/psk}", "pre-shared-key: "+key)
+		return startFlexvpn(t, s.nodes[name], "client", text, aaaFiles())
+	}
+	spoke("keys", "'a key of both directions, for tests only'").up()
+	spoke("directed", "{local: 'a key of the spoke, for tests only', remote: 'a key of the hub, for tests only'}").up()
+	s.nodes["directed"], s.nodes["liar"] = s.nodes["liar"], s.nodes["directed"]
+	spoke("directed", "'a key of both directions, for tests only'")
+	eventually(t, 30*time.Second, "the wrong key is refused", func() error {
+		failed := show[[]view.Failed](hub, "sessions", "--failed")
+		if len(failed) == 0 || failed[0].Stage != "authentication" || !strings.Contains(failed[0].Detail, "pre-shared key") {
+			return fmt.Errorf("the hub lists %+v", failed)
+		}
+		return nil
+	})
+	if strings.Contains(hub.log.String(), "for tests only") {
+		t.Error("a key is in the hub's log")
+	}
 }
