@@ -64,7 +64,7 @@ func (c *Client) dial(now time.Time, a dial) error {
 	}
 	s := &session{client: c, id: a.leg, started: now, from: a.from}
 	remote := netip.AddrPortFrom(a.to, c.cfg.IKEPort)
-	s.path = ikev2.Path{Local: netip.AddrPortFrom(a.from.addr, 0), Remote: remote}
+	s.path = ikev2.Path{Local: netip.AddrPortFrom(a.from.addr, 0), Remote: remote, VRF: c.cfg.Client.Tunnel.FrontVRF}
 	c.legs[a.leg] = s
 	conn, err := c.cfg.Start.Initiate(c, s, pol, a.from.addr, remote)
 	if err != nil {

@@ -229,8 +229,11 @@ func (s *session) installRoutes() {
 	if len(refused) > 0 {
 		c.cfg.Log.Warn("pushed routes refused", "client", c.Name(), "prefixes", refused, "hint", "see routes.accept of the profile")
 	}
-	if err := c.cfg.Routes.PinTransports(s.name()+"/transport", s.path.Remote.Addr(), s.further, ok); err != nil {
-		c.cfg.Log.Warn("pin the hub's transport route", "client", c.Name(), "err", err)
+	// Where either end of the tunnel is in a VRF, routes through it cannot swallow the way to the hub.
+	if s.path.VRF == "" && c.tunnel.VRF == "" {
+		if err := c.cfg.Routes.PinTransports(s.name()+"/transport", s.path.Remote.Addr(), s.further, ok); err != nil {
+			c.cfg.Log.Warn("pin the hub's transport route", "client", c.Name(), "err", err)
+		}
 	}
 	err := c.cfg.Routes.Set(s.name()+"/ikev2", routing.Announcement{
 		Interface: c.cfg.Client.Tunnel.Name, VRF: c.tunnel.VRF, Source: routing.SourceIKEv2, Identity: profile.IdentityText(s.remote), Prefixes: ok,

@@ -8,7 +8,7 @@ import (
 )
 
 const attachFile = `node: hub1
-ikev2: {profiles: {}}
+ikev2: {profiles: {}, listen: [192.0.2.1, {address: 0.0.0.0, vrf: internet}, {address: "::", vrf: internet}]}
 access-lists:
   from-spokes:
     - permit tcp 10.0.0.0/8 gt 1023 host 192.168.10.5 eq https
@@ -58,6 +58,8 @@ func TestWhatPassesAnInterface(t *testing.T) {
 	equal(t, "the template", cfg.Templates[1].Attach, Attach{
 		VRF: "red", FrontVRF: "internet", Unnumbered: "eth1", FilterIn: list, Input: gold, Output: gold, DF: "clear",
 	})
+	equal(t, "where IKE listens", []any{cfg.IKEv2.Listen, cfg.IKEv2.ListenVRF},
+		[]any{addrs("192.0.2.1"), map[string][]netip.Addr{"internet": addrs("0.0.0.0", "::")}})
 	tunnel := cfg.Tunnels["tunnel1"]
 	equal(t, "the tunnel", tunnel.Attach, Attach{Unnumbered: "lo", FilterOut: list, DF: "copy"})
 	if tunnel.Negotiated {

@@ -95,7 +95,7 @@ func (m *rawMetrics) keys() []key {
 // rawIKEv2 mirrors the ikev2 section.
 type rawIKEv2 struct {
 	header
-	listen       []given[netip.Addr]
+	listen       []rawListen
 	addresses    []given[netip.Addr]
 	port         given[int]
 	natPort      given[int]
@@ -114,7 +114,7 @@ type rawIKEv2 struct {
 
 func (i *rawIKEv2) keys() []key {
 	return []key{
-		{name: "listen", part: listOf(&i.listen, address), def: "[::, 0.0.0.0]", example: "[203.0.113.1, 2001:db8::1]", doc: "Addresses of this host that IKE uses."},
+		{name: "listen", part: listOf(&i.listen, func(v *rawListen) part { return v }), def: "[::, 0.0.0.0]", example: "[203.0.113.1, 2001:db8::1, {address: 0.0.0.0, vrf: internet}]", doc: "Addresses of this host that IKE uses: addresses, or `{address, vrf}` for one in a VRF (front-door VRF)."},
 		{name: "addresses", part: listOf(&i.addresses, unicast), otherwise: "those of `listen`; none when that is every address", example: "[203.0.113.1, 2001:db8::1]", doc: "Addresses at which peers reach this node, best first. With MOBIKE they are told to peers, as far as this host has them at the moment: a peer goes to another one when the one it uses is dead or gone."},
 		{name: "port", part: integer(&i.port, 1, 65535), def: "500", example: "500", doc: "UDP port of IKE (RFC 7296 section 2)."},
 		{name: "nat-port", part: integer(&i.natPort, 1, 65535), def: "4500", example: "4500", doc: "UDP port of IKE and ESP when a NAT is between the peers, or when the data plane has ESP in UDP only (RFC 3948)."},

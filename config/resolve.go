@@ -34,6 +34,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.PolicyMaps = r.policyMaps(raw.policyMaps)
 	cfg.Templates = r.templates(raw.templates, cfg)
 	cfg.Tunnels = r.tunnels(raw.tunnels, cfg)
+	r.frontVRFs(raw, cfg)
 	cfg.IKEv2.Keyrings = r.keyrings(raw.ikev2.keyrings, cfg)
 	cfg.Policies = r.policies(raw.ikev2.policies, cfg)
 	cfg.IKEv2.Profiles = r.profiles(raw.ikev2.profiles, cfg)
@@ -57,8 +58,9 @@ func (r *reader) ikev2(raw *rawIKEv2) IKEv2 {
 		r.fail(at, "", "port and nat-port are both %d: packets on them have different forms (RFC 3948 section 2)", raw.port.v)
 	}
 	return IKEv2{
-		Listen:       valid(raw.listen),
-		Addresses:    r.reachableAt(raw.addresses, valid(raw.listen)),
+		Listen:       listenIn(raw.listen),
+		ListenVRF:    listenInVRFs(raw.listen),
+		Addresses:    r.reachableAt(raw.addresses, listenIn(raw.listen)),
 		Port:         uint16(raw.port.v),
 		NATPort:      uint16(raw.natPort.v),
 		Proposals:    r.proposals(raw.proposals, false),

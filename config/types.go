@@ -65,7 +65,8 @@ const (
 
 // IKEv2 is the ikev2 section.
 type IKEv2 struct {
-	Listen       []netip.Addr // default :: and 0.0.0.0
+	Listen       []netip.Addr            // default :: and 0.0.0.0
+	ListenVRF    map[string][]netip.Addr // by VRF, besides; nil: none
 	Addresses    []netip.Addr // default: those of Listen, but the unspecified ones; told to peers with MOBIKE
 	Port         uint16       // default 500
 	NATPort      uint16       // default 4500

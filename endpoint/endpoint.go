@@ -40,10 +40,12 @@ const (
 
 // Config describes an endpoint.
 type Config struct {
-	Listen  []netip.Addr // default 0.0.0.0 and ::, the latter where the host has IPv6
-	IKEPort uint16       // default 500
-	NATPort uint16       // default 4500
-	Shards  int          // default GOMAXPROCS, at most 256
+	Listen []netip.Addr // default 0.0.0.0 and ::, the latter where the host has IPv6
+	// VRFs are the addresses to listen on in each VRF, besides those of the default routing domain.
+	VRFs    map[string][]netip.Addr
+	IKEPort uint16 // default 500
+	NATPort uint16 // default 4500
+	Shards  int    // default GOMAXPROCS, at most 256
 	// Common is the template; Open makes one per shard with its own NewSPI and Counters.
 	Common *ikev2.Common
 	Accept Handler // of peers' SAs; nil: initiate only, and IKE_SA_INIT requests are dropped
@@ -63,8 +65,9 @@ type Endpoint struct {
 	accept  Handler
 	sink    DataSink
 	shards  []*shard
-	ike     bound    // for sending; one socket per address
-	nat     bound    // likewise
+	ike     map[string]bound // by VRF, for sending; one socket per address
+	nat     map[string]bound // likewise
+	vrfs    map[string][]netip.Addr
 	readers []reader // one per socket, those that share a port included
 	ikePort uint16
 	natPort uint16
@@ -89,6 +92,7 @@ func open(cfg Config, eng engine) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		engine: eng, network: cfg.Network, accept: cfg.Accept, sink: cfg.Sink,
+		ike: map[string]bound{}, nat: map[string]bound{}, vrfs: cfg.VRFs,
 		seed: maphash.MakeSeed(), peerNAT: cfg.Common.NATPort,
 	}
 	if e.network == nil {
@@ -154,7 +158,12 @@ func (e *Endpoint) Close() error {
 // in Notice. An invalid local address lets the kernel choose, port 0 is 500, and the peers'
 // NAT-traversal port begins there. The handler may hear from the Conn before Initiate returns.
 func (e *Endpoint) Initiate(h Handler, data any, p *ikev2.Policy, local netip.Addr, remote netip.AddrPort) (*Conn, error) {
-	path, err := e.pathTo(local, remote)
+	return e.InitiateIn("", h, data, p, local, remote)
+}
+
+// InitiateIn is Initiate from a VRF, where the local address must be valid.
+func (e *Endpoint) InitiateIn(vrf string, h Handler, data any, p *ikev2.Policy, local netip.Addr, remote netip.AddrPort) (*Conn, error) {
+	path, err := e.pathTo(vrf, local, remote)
 	if err != nil {
 		return nil, fmt.Errorf("start IKE with %s: %w", remote.Addr(), err)
 	}
@@ -167,7 +176,7 @@ func (e *Endpoint) Initiate(h Handler, data any, p *ikev2.Policy, local netip.Ad
 }
 
 // pathTo is the flow of a first datagram.
-func (e *Endpoint) pathTo(local netip.Addr, remote netip.AddrPort) (ikev2.Path, error) {
+func (e *Endpoint) pathTo(vrf string, local netip.Addr, remote netip.AddrPort) (ikev2.Path, error) {
 	if !remote.IsValid() {
 		return ikev2.Path{}, errors.New("BUG: endpoint: no peer address")
 	}
@@ -175,8 +184,11 @@ func (e *Endpoint) pathTo(local netip.Addr, remote netip.AddrPort) (ikev2.Path, 
 	if port == 0 {
 		port = 500
 	}
-	path := ikev2.Path{Remote: netip.AddrPortFrom(addr, port), Encap: port == e.peerNAT}
+	path := ikev2.Path{Remote: netip.AddrPortFrom(addr, port), Encap: port == e.peerNAT, VRF: vrf}
 	if !local.IsValid() || local.IsUnspecified() {
+		if vrf != "" {
+			return ikev2.Path{}, errors.New("BUG: endpoint: no local address in VRF " + vrf)
+		}
 		// The address enters the NAT detection hashes (RFC 7296 section 2.23).
 		source, err := e.network.Source(addr)
 		if err != nil {
@@ -184,12 +196,12 @@ func (e *Endpoint) pathTo(local netip.Addr, remote netip.AddrPort) (ikev2.Path, 
 		}
 		local = source
 	}
-	from, localPort := e.ike, e.ikePort
+	localPort := e.ikePort
 	if path.Encap {
-		from, localPort = e.nat, e.natPort
+		localPort = e.natPort
 	}
 	path.Local = netip.AddrPortFrom(local.Unmap(), localPort)
-	if from.pick(local, addr) == nil {
+	if e.bound(vrf, path.Encap).pick(local, addr) == nil {
 		return ikev2.Path{}, fmt.Errorf("no socket here may send from %s to it: add the address to ikev2.listen", local)
 	}
 	return path, nil
@@ -198,8 +210,8 @@ func (e *Endpoint) pathTo(local netip.Addr, remote netip.AddrPort) (ikev2.Path, 
 // WriteESP sends ESP packets of segment octets each (the last may be shorter) from the NAT-traversal
 // socket. It may wait for room in the socket's buffer, and does not allocate; any goroutine may call
 // it. The caller keeps buf. The ports of local do not matter.
-func (e *Endpoint) WriteESP(local, remote netip.AddrPort, buf []byte, segment int) error {
-	s := e.nat.pick(local.Addr(), remote.Addr())
+func (e *Endpoint) WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, segment int) error {
+	s := e.nat[vrf].pick(local.Addr(), remote.Addr())
 	if s == nil {
 		return errNoSocket
 	}

@@ -16,6 +16,8 @@ type Network interface {
 type Listen struct {
 	Addr    netip.AddrPort // an unspecified address means all of its family, and only that
 	Readers int            // wanted number of sockets that share the port, at least 1
+	VRF     string         // device of the VRF that the socket is bound to; empty: none
+	Beside  bool           // other VRFs, and the default one, have this port too
 	Offload bool           // let the kernel join and cut packets (UDP GRO and GSO), for ESP
 }
 

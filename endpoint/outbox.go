@@ -24,11 +24,7 @@ func (o *outbox) send(p ikev2.Path, datagram []byte) {
 func (o *outbox) keepalive(p ikev2.Path) { o.add(p, keepaliveOctet, false) }
 
 func (o *outbox) add(p ikev2.Path, data []byte, marker bool) {
-	bound := o.e.ike
-	if p.Encap {
-		bound = o.e.nat
-	}
-	socket := bound.pick(p.Local.Addr(), p.Remote.Addr())
+	socket := o.e.bound(p.VRF, p.Encap).pick(p.Local.Addr(), p.Remote.Addr())
 	if socket == nil {
 		o.e.count.DroppedSend.Add(1)
 		return
@@ -51,6 +47,14 @@ func (o *outbox) flush() {
 	}
 	clear(o.packets)
 	o.packets, o.sockets = o.packets[:0], o.sockets[:0]
+}
+
+// bound are the sockets of a routing domain for one purpose.
+func (e *Endpoint) bound(vrf string, encap bool) bound {
+	if encap {
+		return e.nat[vrf]
+	}
+	return e.ike[vrf]
 }
 
 // bound are the sockets of one purpose, one for each address that is listened on.

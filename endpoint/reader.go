@@ -24,6 +24,7 @@ type reader struct {
 	e      *Endpoint
 	socket Socket
 	nat    bool
+	vrf    string
 }
 
 // run reads until the socket is closed. An error means that the socket is broken for good.
@@ -134,7 +135,7 @@ func (r *reader) deliverIKE(p *Packet, b []byte) {
 	}
 	d := r.e.datagrams.get(b)
 	d.header = h
-	d.path = ikev2.Path{Local: p.Local, Remote: p.Remote, Encap: r.nat}
+	d.path = ikev2.Path{Local: p.Local, Remote: p.Remote, Encap: r.nat, VRF: r.vrf}
 	select {
 	case r.e.shardFor(d).inbox <- d:
 		r.e.count.RxDatagrams.Add(1)

@@ -35,6 +35,14 @@ func (k kernelUDP) Listen(l Listen) ([]Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A port that is taken was met without SO_REUSEADDR. What is in VRFs needs it on both sides: to the
+	// kernel a socket without a VRF is in everybody's way, though it hears nothing of theirs.
+	if l.Beside && l.VRF == "" {
+		if err := first.setsockopt(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			_ = first.Close()
+			return nil, err
+		}
+	}
 	sockets := []Socket{first}
 	if l.Readers > 1 && first.setsockopt(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) != nil {
 		return sockets, nil
@@ -105,6 +113,18 @@ func listenUDP(l Listen, share bool, d *devices) (*udpSocket, error) {
 func prepare(fd int, l Listen, share bool) error {
 	if share {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return err
+		}
+	}
+	// A socket without a VRF hears the default one alone (udp_l3mdev_accept is 0), so that both can have
+	// one address and port.
+	if l.VRF != "" || l.Beside && share {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return err
+		}
+	}
+	if l.VRF != "" {
+		if err := unix.BindToDevice(fd, l.VRF); err != nil {
 			return err
 		}
 	}

@@ -337,7 +337,7 @@ func TestESPBetweenTwoEndpoints(t *testing.T) {
 			a, b := running(t, nil, nil), running(t, s, nil)
 			_, port := b.Ports()
 			buf := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7}, segment*packets/7)
-			if err := a.WriteESP(netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(l.there), port), buf, segment); err != nil {
+			if err := a.WriteESP("", netip.AddrPort{}, netip.AddrPortFrom(netip.MustParseAddr(l.there), port), buf, segment); err != nil {
 				t.Fatal(err)
 			}
 			select {
@@ -368,7 +368,7 @@ func TestESPPathDoesNotAllocate(t *testing.T) {
 				}
 				batch := make([]endpoint.Packet, 16)
 				n := testing.AllocsPerRun(200, func() {
-					if err := e.WriteESP(from, to.Addr(), buf, 1400); err != nil {
+					if err := e.WriteESP("", from, to.Addr(), buf, 1400); err != nil {
 						t.Fatal(err)
 					}
 					for got := 0; got < 10; {
@@ -442,7 +442,7 @@ func BenchmarkESPLoopback(b *testing.B) {
 					for int64(sent)-s.packets.Load() > 1000 { // the loop is closed, so that nothing is lost
 						runtime.Gosched()
 					}
-					if err := from.WriteESP(netip.AddrPort{}, remote, buf, segment); err != nil {
+					if err := from.WriteESP("", netip.AddrPort{}, remote, buf, segment); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -30,11 +30,22 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 		s.refuse(q.ID, fmt.Sprintf("no profile matches the identity %s: add it to a profile's match", profile.IdentityText(q.Remote)))
 		return
 	}
+	if want := s.profile.Config.VirtualTemplate.FrontVRF; want != "" && q.Path.VRF != want {
+		s.refuse(q.ID, fmt.Sprintf("the peer came in by %s, virtual-template %d has front-vrf %s", vrfText(q.Path.VRF), s.profile.Config.VirtualTemplate.Number, want))
+		return
+	}
 	if keyring := s.profile.Config.Keyring; keyring != nil && keyring.AAA != nil {
 		h.jobs.push(&s.queue, func() { s.keysFrom(keyring.AAA, q) })
 		return
 	}
 	s.credentials(q)
+}
+
+func vrfText(vrf string) string {
+	if vrf == "" {
+		return "the default routing domain"
+	}
+	return "the VRF " + vrf
 }
 
 // credentials answers with the policy that has the keys for the peer.

@@ -49,7 +49,7 @@ func (s *session) clone(q ikev2.Install) error {
 	}
 	spec := vtemplate.Build(s.profile.Config.VirtualTemplate, vtemplate.Clone{
 		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes(),
-		Path: vtemplate.Path(q.Path), Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
+		Path: vtemplate.Path(q.Path), FrontVRF: q.Path.VRF, Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
 	})
 	spec.Children = []dataplane.Child{s.child(q.Child)}
 	if err := s.apply(spec); err != nil {

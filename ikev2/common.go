@@ -19,6 +19,9 @@ type Path struct {
 	// Encap is set on the NAT-traversal port: datagrams there carry the non-ESP marker, which the
 	// endpoint adds and strips (RFC 3948 section 2.2).
 	Encap bool
+	// VRF is the routing domain of the datagrams, by the name of its device; empty: the default. The
+	// engine only carries it.
+	VRF string
 }
 
 // An Identity is an IKE identity in a comparable form.

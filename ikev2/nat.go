@@ -90,6 +90,7 @@ func (sa *SA) float() {
 		Local:  netip.AddrPortFrom(sa.path.Local.Addr(), 0),
 		Remote: netip.AddrPortFrom(sa.path.Remote.Addr(), or(sa.c.NATPort, natPort)),
 		Encap:  true,
+		VRF:    sa.path.VRF,
 	}
 }
 

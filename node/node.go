@@ -179,8 +179,8 @@ func (s *sink) ReceiveESP(local, remote netip.AddrPort, buf []byte, segment int)
 // sender passes ESP to the endpoint, which needs the plane as its sink.
 type sender struct{ endpoint *endpoint.Endpoint }
 
-func (s *sender) WriteESP(local, remote netip.AddrPort, buf []byte, segment int) error {
-	return s.endpoint.WriteESP(local, remote, buf, segment)
+func (s *sender) WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, segment int) error {
+	return s.endpoint.WriteESP(vrf, local, remote, buf, segment)
 }
 
 func (n *Node) buildPlaneAndEndpoint() (err error) {
@@ -206,7 +206,7 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 		return err
 	}
 	n.endpoint, err = endpoint.Open(endpoint.Config{
-		Listen: n.cfg.IKEv2.Listen, IKEPort: n.cfg.IKEv2.Port, NATPort: n.cfg.IKEv2.NATPort,
+		Listen: n.cfg.IKEv2.Listen, VRFs: n.cfg.IKEv2.ListenVRF, IKEPort: n.cfg.IKEv2.Port, NATPort: n.cfg.IKEv2.NATPort,
 		Common: &ikev2.Common{
 			Proposals: proposals, ForceEncap: n.plane.NeedsEncap(), VendorIDs: ikev2.VendorIDs(),
 			Version: n.banner(), HalfOpenLife: n.cfg.IKEv2.HalfOpenLife, NATPort: n.cfg.IKEv2.NATPort, Anchors: n.anchors(),
@@ -282,21 +282,12 @@ func (n *Node) buildClients() error {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 		n.clients = append(n.clients, client.New(client.Config{
-			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
-			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo,
+			Client: c, Profile: p, Start: n.starter(c.Tunnel.FrontVRF), Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
+			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo(c.Tunnel.FrontVRF),
 			Owner: n.addressOwner, Tracks: n.tracks, Source: n.sourceOf, Inside: []client.Inside{n.inside},
 		}))
 	}
 	return nil
-}
-
-// localTo is the address the routing table would use towards peer.
-func (n *Node) localTo(peer netip.Addr) (netip.Addr, error) {
-	r, err := n.routes.WayTo(peer)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("no route to the peer %s: %w", peer, err)
-	}
-	return r.Source, nil
 }
 
 // addressOwner is the interface that has an address.

@@ -18,7 +18,7 @@ func TestWhatIsAttachedToATemplateIsAttachedToItsClones(t *testing.T) {
 		VRF: "red", TransportVRF: "internet", FilterIn: "from-spokes", FilterOut: "to-spokes", DF: dataplane.DFClear,
 		QoS: dataplane.QoS{Police: dataplane.Rate{Bits: 2e6, Burst: 500_000}, Shape: dataplane.Rate{Bits: 10e6}},
 	}
-	clone := Build(&config.VirtualTemplate{Attach: a}, Clone{Name: "va1"})
+	clone := Build(&config.VirtualTemplate{Attach: a}, Clone{Name: "va1", FrontVRF: "internet"})
 	tunnel := BuildTunnel(&config.Tunnel{Name: "tunnel1", Attach: a}, "spoke1")
 	for _, got := range []dataplane.Interface{clone, tunnel} {
 		want.Name, want.Alias, want.Mode, want.MTU, want.Children, want.Outbound = got.Name, got.Alias, got.Mode, got.MTU, got.Children, got.Outbound

@@ -25,6 +25,7 @@ type Clone struct {
 	Decision   Decision
 	Attributes authz.Attributes
 	Path       dataplane.Path
+	FrontVRF   string // that the spoke's packets come in by
 	Child      ikev2.Child
 	Identity   string // the spoke's
 	Node       string // this node's name
@@ -44,6 +45,7 @@ func Build(t *config.VirtualTemplate, c Clone) dataplane.Interface {
 		Outbound:  c.Child.SPIIn,
 	}
 	attach(&spec, &t.Attach)
+	spec.TransportVRF = c.FrontVRF
 	return spec
 }
 

@@ -42,6 +42,7 @@ type device struct {
 // forwarding is immutable.
 type forwarding struct {
 	path dataplane.Path
+	vrf  string // of the outer packets
 	mss  uint16
 	gre  int // octets of GRE header before the inner packet; 0 in mode ipsec
 	out  *sa // nil: nothing may leave
@@ -59,7 +60,7 @@ func (f *forwarding) next(version uint8) uint8 {
 }
 
 func newForwarding(spec *dataplane.Interface, sas []*sa) *forwarding {
-	f := &forwarding{path: spec.Path, mss: uint16(spec.AdjustMSS)}
+	f := &forwarding{path: spec.Path, vrf: spec.TransportVRF, mss: uint16(spec.AdjustMSS)}
 	f.path.Local, f.path.Remote = unmapped(f.path.Local), unmapped(f.path.Remote)
 	if spec.Mode == dataplane.GRE {
 		f.gre = greHeader

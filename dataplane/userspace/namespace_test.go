@@ -178,7 +178,7 @@ func openSocket(t *testing.T, at netip.AddrPort) *testSocket {
 	return s
 }
 
-func (s *testSocket) WriteESP(_, remote netip.AddrPort, buf []byte, segment int) error {
+func (s *testSocket) WriteESP(_ string, _, remote netip.AddrPort, buf []byte, segment int) error {
 	if len(buf) > segment {
 		var oob [24]byte // CMSG_SPACE(2)
 		h := unix.Cmsghdr{Level: unix.IPPROTO_UDP, Type: unix.UDP_SEGMENT, Len: 18}

@@ -200,7 +200,7 @@ func (w *worker) flush(d *device) {
 		return
 	}
 	path := &b.forward.path
-	if err := w.plane.sender.WriteESP(path.Local, path.Remote, b.buf, b.segment); err != nil {
+	if err := w.plane.sender.WriteESP(b.forward.vrf, path.Local, path.Remote, b.buf, b.segment); err != nil {
 		w.plane.drop(dropSend, uint64(b.count))
 	} else {
 		d.lastOut = time.Now()

@@ -24,7 +24,7 @@ type loop struct {
 	segs   int
 }
 
-func (l *loop) WriteESP(local, remote netip.AddrPort, buf []byte, segment int) error {
+func (l *loop) WriteESP(_ string, local, remote netip.AddrPort, buf []byte, segment int) error {
 	l.plane.ReceiveESP(remote, local, buf, segment)
 	return nil
 }
@@ -298,7 +298,7 @@ func TestReplayedAndForgedAreCountedOnly(t *testing.T) {
 
 type senderFunc func(buf []byte, segment int)
 
-func (f senderFunc) WriteESP(_, _ netip.AddrPort, buf []byte, segment int) error {
+func (f senderFunc) WriteESP(_ string, _, _ netip.AddrPort, buf []byte, segment int) error {
 	f(buf, segment)
 	return nil
 }

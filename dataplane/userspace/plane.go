@@ -40,13 +40,13 @@ import (
 
 // Sender owns the UDP sockets of ESP in UDP (RFC 3948).
 type Sender interface {
-	// WriteESP sends the packets in buf, each of segment octets but the last, which may be
+	// WriteESP sends the packets in buf, in the VRF of that name ("": the default), each of segment octets but the last, which may be
 	// shorter, from local to remote: one system call with UDP_SEGMENT where the kernel has it. There
 	// are at most 64 and they have at most 65,507 octets in all.
 	// A packet longer than the path's MTU must be sent by itself and be fragmented (no DF): the
 	// inner MTU is the configuration's, and a tunnel that loses large packets is worse than a
 	// slow one. buf is the plane's again after the call. It is called from several goroutines.
-	WriteESP(local, remote netip.AddrPort, buf []byte, segment int) error
+	WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, segment int) error
 }
 
 // Options of a plane.

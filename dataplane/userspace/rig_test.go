@@ -92,7 +92,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // WriteESP is the network.
-func (r *rig) WriteESP(local, remote netip.AddrPort, buf []byte, segment int) error {
+func (r *rig) WriteESP(_ string, local, remote netip.AddrPort, buf []byte, segment int) error {
 	n := 0
 	for len(buf) > 0 {
 		packet := buf[:min(segment, len(buf))]
