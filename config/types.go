@@ -67,10 +67,10 @@ const (
 type IKEv2 struct {
 	Listen       []netip.Addr            // default :: and 0.0.0.0
 	ListenVRF    map[string][]netip.Addr // by VRF, besides; nil: none
-	Addresses    []netip.Addr // default: those of Listen, but the unspecified ones; told to peers with MOBIKE
-	Port         uint16       // default 500
-	NATPort      uint16       // default 4500
-	Proposals    []Proposal   // in the order of the file; empty: the built-in ones
+	Addresses    []netip.Addr            // default: those of Listen, but the unspecified ones; told to peers with MOBIKE
+	Port         uint16                  // default 500
+	NATPort      uint16                  // default 4500
+	Proposals    []Proposal              // in the order of the file; empty: the built-in ones
 	Keyrings     map[string]*Keyring
 	Manglers     map[string]*NameMangler
 	Profiles     []*Profile // in the order of the file: the first that matches wins
