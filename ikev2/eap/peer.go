@@ -26,6 +26,8 @@ type Method interface {
 	// Key is the method's key, and whether the method has come to its end: only then a server's
 	// success is believed.
 	Key() (msk secret.Bytes, done bool)
+	// Err is why the method has failed on this end; nil while it goes on.
+	Err() error
 	Close()
 }
 
@@ -205,6 +207,8 @@ func (p *Peer) rejected() error {
 	text := "the hub refused the login of " + printable([]byte(p.Username()))
 	if m, ok := p.method.(*peerMSCHAP); ok && m.failure != "" {
 		text += ": " + m.failure
+	} else if p.kind == TypeTLS && p.login.TLS.Err() != nil {
+		text += ": EAP tls: " + p.login.TLS.Err().Error()
 	} else if p.kind != 0 {
 		text += " by EAP " + p.kind.String() + ": check user name and password"
 	} else if len(p.refused) > 0 {
