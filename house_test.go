@@ -49,7 +49,7 @@ var house = map[string]room{
 	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile routing vtemplate"},
 	"client/nat":            {ours: "ops/view", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},
-	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/wire ops/view profile routing vtemplate"},
+	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/eap ikev2/eap/eaptls ikev2/wire ops/view profile routing secret vtemplate"},
 	"client/track":          {ours: "config ops/view"},
 	"load":                  {ours: "authz dataplane endpoint ikev2 ikev2/wire vtemplate"},
 	"ops":                   {ours: "ops/view config", foreign: "github.com/prometheus golang.org/x/sys golang.org/x/term"},

@@ -81,6 +81,7 @@ type Client struct {
 	lead    *session                      // carries the traffic; nil: none
 	told    bool                          // the inside services know of the tunnel
 	timer   *time.Timer
+	login   login
 
 	mu     sync.Mutex // guards these, and what show reads of a session
 	tunnel dataplane.Interface
@@ -238,7 +239,11 @@ func (c *Client) Connect() error { return c.verb(c.machine.connect) }
 
 // Disconnect takes the tunnel down until Connect.
 func (c *Client) Disconnect() error {
-	return c.verb(func(now time.Time) { c.machine.disconnect(now, "disconnected by the operator") })
+	return c.verb(func(now time.Time) {
+		c.login.asker.tell(view.Login{Client: c.Name(), Failed: "disconnected by the operator"})
+		c.forgetTyped()
+		c.machine.disconnect(now, "disconnected by the operator")
+	})
 }
 
 // Clear takes the tunnel down; in mode auto it comes up again at once, from the first peer on.

@@ -11,6 +11,7 @@ import (
 	"flexvpn/authz"
 	"flexvpn/config"
 	"flexvpn/ikev2"
+	"flexvpn/ops/view"
 )
 
 // lookUpLimit bounds a question to the resolver.
@@ -111,6 +112,7 @@ func (c *Client) carry(id uint64) {
 	c.totals.setups.Add(1)
 	c.totals.up.Store(1)
 	s.sayUp(before == nil)
+	c.login.asker.tell(view.Login{Client: c.Name(), Up: true})
 	c.tellInside()
 }
 

@@ -10,6 +10,7 @@ import (
 	"flexvpn/dataplane"
 	"flexvpn/endpoint"
 	"flexvpn/ikev2"
+	"flexvpn/ikev2/eap"
 	"flexvpn/ikev2/wire"
 	"flexvpn/profile"
 	"flexvpn/routing"
@@ -46,6 +47,9 @@ type session struct {
 	since    time.Time
 	// peerVersion is the hub's APPLICATION_VERSION.
 	peerVersion string
+
+	eap                *eap.Peer // nil: the hub has not asked
+	eapMethod, eapName string    // by which this end logged in
 }
 
 // selectors are what a tunnel proposes: GRE between the two hosts, or everything of both families.
@@ -66,6 +70,8 @@ func (s *session) answer(conn *endpoint.Conn, q ikev2.Question) {
 	switch q := q.(type) {
 	case ikev2.Install:
 		conn.Answer(ikev2.InstallAnswer{ID: q.ID, Err: s.install(q)})
+	case ikev2.EAP:
+		s.converse(conn, q)
 	case ikev2.Traffic:
 		a := ikev2.TrafficAnswer{ID: q.ID}
 		a.LastIn, a.LastOut = s.lastTraffic()
@@ -308,6 +314,7 @@ func (s *session) ended(e ikev2.Closed) {
 	if s.why != "" {
 		detail = s.why
 	}
+	s.loginEnded(e, detail)
 	if s.up {
 		c.totals.endedWith(e.Reason)
 		c.cfg.Log.Info("session down", "client", c.Name(), "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)

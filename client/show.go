@@ -150,6 +150,7 @@ func (c *Client) Session(ctx context.Context, detail bool) (view.Session, bool, 
 		ID: s.name(), Role: "client", State: "UP-ACTIVE", Identity: profile.IdentityText(s.remote),
 		Profile: c.cfg.Profile.Config.Name, Local: s.path.Local.String(), Remote: s.path.Remote.String(), Encap: s.path.Encap,
 		Interface: spec.Name, Mode: spec.Mode.String(), Addresses: s.pushed.Addresses, Since: s.since, Version: s.peerVersion,
+		EAPMethod: s.eapMethod, EAPName: s.eapName,
 	}
 	pushed := s.pushed
 	c.mu.Unlock()

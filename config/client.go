@@ -68,6 +68,7 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 			if made.Profile == nil {
 				r.dangling(c.profile, "profile", in, profileNames(cfg.IKEv2.Profiles))
 			}
+			r.eapOf(made, c.profile.at, in)
 		}
 		if c.tunnel.ok {
 			made.Tunnel = cfg.Tunnels[c.tunnel.v]

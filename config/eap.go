@@ -236,6 +236,15 @@ func (r *reader) eapClient(raw *rawProfile, p *Profile, in string) {
 	r.warn(raw.at, "identity: {fqdn: NAME}, or eap: {username: NAME}", "%s has neither an identity other than an address nor an eap username: a hub that does not query the identity refuses it", in)
 }
 
+// eapOf refuses a client that would connect by itself and cannot: nobody is there to type.
+func (r *reader) eapOf(c *Client, at place, in string) {
+	p := c.Profile
+	if p == nil || p.Local != AuthEAP || p.EAP.Method == EAPTLS || !p.EAP.Password.IsEmpty() || c.Connect == "" || c.Connect == ConnectManual {
+		return
+	}
+	r.fail(at, "connect: manual, or eap: {password: {file: FILE}} in profile "+p.Name, "%s connects by itself, but its profile has no password for EAP, and nobody is there to type it", in)
+}
+
 // eapUsers reads the users of a local list; those who can log in by no method are worth a warning.
 func (r *reader) eapUsers(f given[string], methods []EAPMethod) map[string]EAPUser {
 	if !f.ok {

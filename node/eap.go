@@ -1,11 +1,14 @@
 package node
 
 import (
+	"context"
 	"fmt"
 
 	"flexvpn/authz"
 	"flexvpn/authz/eaplocal"
 	"flexvpn/config"
+	"flexvpn/ops"
+	"flexvpn/ops/view"
 )
 
 // eapAuthenticators are who judges the peers of each profile that authenticates by EAP.
@@ -26,4 +29,29 @@ func (n *Node) eapAuthenticators() (map[string]authz.EAPAuthenticator, error) {
 		out[p.Name] = s
 	}
 	return out, nil
+}
+
+// Login implements ops.Node.
+func (n *Node) Login(ctx context.Context, name string, tell func(view.Login) error) error {
+	c, err := n.client(name)
+	if err != nil {
+		return err
+	}
+	if !c.Asks() {
+		return c.Connect()
+	}
+	return c.Login(ctx, tell)
+}
+
+// AnswerLogin implements ops.Node.
+func (n *Node) AnswerLogin(_ context.Context, name string, number uint64, value []byte) error {
+	c, err := n.client(name)
+	if err != nil {
+		return err
+	}
+	ok, err := c.Answer(number, value)
+	if err == nil && !ok {
+		err = ops.Refused("the client "+name+" does not wait for that any more", "flexvpn connect "+name+" begins a new login")
+	}
+	return err
 }

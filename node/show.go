@@ -178,6 +178,9 @@ func (n *Node) Connect(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if c.NeedsTerminal() {
+		return ops.Refused("the client "+name+" has no password for EAP", "run flexvpn connect "+name+" on a terminal, or set eap.password in its profile")
+	}
 	return c.Connect()
 }
 

@@ -59,6 +59,8 @@ var questions = []question{
 	{http.MethodPost, "/v1/session/rekey", call.rekey},
 	{http.MethodPost, "/v1/sessions/clear", call.clearAll},
 	{http.MethodPost, "/v1/client/connect", call.connect},
+	{http.MethodPost, "/v1/client/login", call.login},
+	{http.MethodPost, "/v1/client/answer", call.answerLogin},
 	{http.MethodPost, "/v1/client/disconnect", call.disconnect},
 	{http.MethodPost, "/v1/client/clear", call.clearClient},
 }

@@ -24,6 +24,7 @@ type Node interface {
 	Tracker
 	InsideNode
 	AccessNode
+	LoginNode
 
 	// ClearSession ends one session, named as in Session; its peer is told.
 	ClearSession(ctx context.Context, id string) error

@@ -26,10 +26,14 @@ type Node struct {
 	Counted    view.Stats
 	Named      view.DNS
 	Translated view.NAT
+	Asking     bool  // Login asks for a name and a password
 	Fail       error // what every method that can fail returns, when set
 
 	mu    sync.Mutex
 	calls []string
+
+	password string
+	meeting  chan struct{}
 }
 
 // Calls is what the node was told to do so far.
