@@ -51,6 +51,9 @@ const charonSettings = `charon-systemd {
   retransmit_tries = 3
   install_virtual_ip_on = lo
   plugins {
+    eap-gtc {
+      backend = generic
+    }
     vici {
       socket = unix://%[1]s/vici
     }
