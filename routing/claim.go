@@ -66,7 +66,7 @@ type entry struct {
 	installed dataplane.Route
 	stands    bool
 	problem   string          // why the wanted route does not stand
-	told      Best            // what watchers were told last
+	told      *Best           // what watchers were told last; nil: nothing, or nobody watches
 	carries   []dataplane.Hop // what next hops inside were resolved to last
 }
 
@@ -138,12 +138,12 @@ func (c *claim) usable() bool { return c.discard || len(c.hops) > 0 }
 // maxWays bounds equal-cost ways, as maximum-paths does on IOS.
 const maxWays = 16
 
-// ways are the winner's hops, and those of the claims that share with it.
+// ways are the winner's hops, and those of the claims that share with it. They are the caller's to read.
 func (e *entry) ways(w *claim) []dataplane.Hop {
-	hops := slices.Clone(w.hops)
 	if !w.share {
-		return hops
+		return w.hops
 	}
+	hops := slices.Clone(w.hops)
 	for c := w.next; c != nil && len(hops) < maxWays; c = c.next {
 		if c.share && c.usable() && !c.discard && c.source == w.source {
 			hops = append(hops, c.hops...)

@@ -23,7 +23,7 @@ func (t *Table) PinTransport(key string, hub netip.Addr, pushed []netip.Prefix) 
 func (t *Table) PinTransports(key string, hub netip.Addr, further []netip.Addr, pushed []netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	again := len(t.sets[key]) > 0
+	again := t.sets[key].len() > 0
 	pin, err := t.pin(key, hub, pushed, again)
 	if err != nil {
 		return fmt.Errorf("pin the route to %s: %w", hub.Unmap(), err)
@@ -53,7 +53,7 @@ func (t *Table) pin(key string, hub netip.Addr, pushed []netip.Prefix, again boo
 	if again {
 		way, err = t.fib.RouteBeside(hub, Ours)
 	}
-	if was := t.sets[key][at]; err != nil && was != nil {
+	if was := t.sets[key].get(at); err != nil && was != nil {
 		return was, nil
 	}
 	if err != nil {

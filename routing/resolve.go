@@ -56,11 +56,11 @@ func (t *Table) unhook(c *claim) {
 func (t *Table) lead(c *claim, by int) {
 	for _, h := range c.wanted() {
 		if by > 0 && t.through[h.Interface] == nil {
-			t.through[h.Interface] = map[*claim]struct{}{}
+			t.through[h.Interface] = byClaim()
 		}
 		if by > 0 {
-			t.through[h.Interface][c] = struct{}{}
-		} else if delete(t.through[h.Interface], c); len(t.through[h.Interface]) == 0 {
+			t.through[h.Interface].put(c)
+		} else if t.through[h.Interface].remove(c); t.through[h.Interface].len() == 0 {
 			delete(t.through, h.Interface)
 		}
 		if c.source == SourceAddress || c.source == SourceIKEv2 {
@@ -86,13 +86,14 @@ func (t *Table) resolve(c *claim) {
 		return
 	}
 	if c.nexthops == nil {
-		c.hops, c.why = nil, ""
+		c.hops, c.why = c.given, ""
 		for _, h := range c.given {
 			if t.down[h.Interface] {
 				c.why = "interface " + h.Interface + " is down"
-				continue
 			}
-			c.hops = append(c.hops, h)
+		}
+		if c.why != "" {
+			c.hops = slices.DeleteFunc(slices.Clone(c.given), func(h dataplane.Hop) bool { return t.down[h.Interface] })
 		}
 		return
 	}

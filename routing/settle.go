@@ -169,11 +169,16 @@ func (t *Table) vrfOf(table int) (string, bool) {
 
 // tell tells watchers when the winner is another one.
 func (t *Table) tell(d dest, e *entry, w *claim) {
-	b := t.best(d, w)
-	if b == e.told || b.Source == "" && e.told.Source == "" {
+	if len(t.watchers) == 0 {
 		return
 	}
-	e.told = b
+	b := t.best(d, w)
+	if e.told == nil && b.Source == "" || e.told != nil && b == *e.told {
+		return
+	}
+	if e.told = &b; b.Source == "" {
+		e.told = nil
+	}
 	for _, f := range t.watchers {
 		f(b)
 	}
@@ -198,9 +203,10 @@ func (t *Table) OnChange(f func(Best)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.watchers = append(t.watchers, f)
-	for _, e := range t.entries {
-		if e.told.Source != "" {
-			f(e.told)
+	for d, e := range t.entries {
+		if b := t.best(d, e.winner()); b.Source != "" {
+			e.told = &b
+			f(b)
 		}
 	}
 }

@@ -57,16 +57,16 @@ type Table struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	sets     map[string]map[dest]*claim // by key
+	sets     map[string]*group[dest] // by key
 	entries  map[dest]*entry
-	tunnels  map[string]int                 // how many claims of sessions lead into each interface, pins aside
-	through  map[string]map[*claim]struct{} // claims by the interfaces they lead into
-	down     map[string]bool                // interfaces that are known not to be up
-	own      map[dest]map[string]struct{}   // this machine's own addresses as host prefixes, and their interfaces
-	waiting  map[dest]map[*claim]struct{}   // claims by next hop, as host prefix: resolved or not
-	lengths  map[lengthOf]int               // how many dests of each prefix length next hops can resolve by
-	tables   map[string]int                 // VRF device -> table
-	left     map[slot]bool                  // where routes of ours stand that could not be removed
+	tunnels  map[string]int               // how many claims of sessions lead into each interface, pins aside
+	through  map[string]*group[*claim]    // claims by the interfaces they lead into
+	down     map[string]bool              // interfaces that are known not to be up
+	own      map[dest]map[string]struct{} // this machine's own addresses as host prefixes, and their interfaces
+	waiting  map[dest]map[*claim]struct{} // claims by next hop, as host prefix: resolved or not
+	lengths  map[lengthOf]int             // how many dests of each prefix length next hops can resolve by
+	tables   map[string]int               // VRF device -> table
+	left     map[slot]bool                // where routes of ours stand that could not be removed
 	watchers []func(Best)
 	counters Counters
 	doubt    bool // something stands where we did not expect it: Run sweeps
@@ -75,8 +75,8 @@ type Table struct {
 // New returns an empty table over fib. Call Sweep before the first session.
 func New(fib FIB) *Table {
 	return &Table{
-		fib: fib, now: time.Now, sets: map[string]map[dest]*claim{}, entries: map[dest]*entry{},
-		tunnels: map[string]int{}, through: map[string]map[*claim]struct{}{}, down: map[string]bool{}, own: map[dest]map[string]struct{}{},
+		fib: fib, now: time.Now, sets: map[string]*group[dest]{}, entries: map[dest]*entry{},
+		tunnels: map[string]int{}, through: map[string]*group[*claim]{}, down: map[string]bool{}, own: map[dest]map[string]struct{}{},
 		waiting: map[dest]map[*claim]struct{}{}, lengths: map[lengthOf]int{}, left: map[slot]bool{}, tables: map[string]int{"": 0},
 	}
 }
@@ -113,8 +113,8 @@ func (t *Table) set(key string, claims []*claim) (errs []error) {
 		keep[c.dest] = true
 		errs = append(errs, t.put(c)...)
 	}
-	for d, c := range old {
-		if !keep[d] {
+	for c := range old.all {
+		if !keep[c.dest] {
 			errs = append(errs, t.drop(c)...)
 		}
 	}
@@ -132,7 +132,7 @@ func (t *Table) put(c *claim) []error {
 		e = &entry{}
 		t.entries[c.dest] = e
 	}
-	old := t.sets[c.key][c.dest]
+	old := t.sets[c.key].get(c.dest)
 	switch {
 	case old == nil:
 		e.enter(c)
@@ -145,7 +145,7 @@ func (t *Table) put(c *claim) []error {
 		e.leave(old)
 		t.unhook(old)
 		e.enter(c)
-		t.sets[c.key][c.dest] = c
+		t.sets[c.key].put(c)
 	}
 	t.hook(c)
 	return t.settle(c.dest)
@@ -153,9 +153,9 @@ func (t *Table) put(c *claim) []error {
 
 func (t *Table) remember(c *claim) {
 	if t.sets[c.key] == nil {
-		t.sets[c.key] = map[dest]*claim{}
+		t.sets[c.key] = byDest()
 	}
-	t.sets[c.key][c.dest] = c
+	t.sets[c.key].put(c)
 	t.countLength(c, 1)
 }
 
@@ -164,7 +164,7 @@ func (t *Table) drop(c *claim) []error {
 	t.entries[c.dest].leave(c)
 	t.unhook(c)
 	t.countLength(c, -1)
-	if delete(t.sets[c.key], c.dest); len(t.sets[c.key]) == 0 {
+	if t.sets[c.key].remove(c.dest); t.sets[c.key].len() == 0 {
 		delete(t.sets, c.key)
 	}
 	return t.settle(c.dest)
@@ -206,7 +206,7 @@ func (t *Table) SetPath(key string, p Path) error {
 func (t *Table) RemovePath(key, vrf string, p netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := t.sets[key][dest{vrf, p.Masked()}]; c != nil {
+	if c := t.sets[key].get(dest{vrf, p.Masked()}); c != nil {
 		return problems(t.drop(c))
 	}
 	return nil

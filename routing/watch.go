@@ -109,17 +109,13 @@ func (t *Table) link(name string) (errs []error) {
 	was := t.down[name]
 	if up {
 		delete(t.down, name)
-	} else if len(t.through[name]) > 0 || was {
+	} else if t.through[name].len() > 0 || was {
 		t.down[name] = true
 	}
 	if !up && was {
 		return nil
 	}
-	claims := make([]*claim, 0, len(t.through[name]))
-	for c := range t.through[name] {
-		claims = append(claims, c)
-	}
-	for _, c := range claims {
+	for c := range t.through[name].all {
 		errs = append(errs, t.reresolve(c)...)
 	}
 	if up {
@@ -131,7 +127,7 @@ func (t *Table) link(name string) (errs []error) {
 // confirm writes what stands through an interface again if it is not there: the kernel removes routes
 // with a link, or with its last address, without a word.
 func (t *Table) confirm(name string) (errs []error) {
-	for c := range t.through[name] {
+	for c := range t.through[name].all {
 		if e := t.entries[c.dest]; e != nil && e.stands && e.winner() == c {
 			errs = append(errs, t.mend(c.dest, e))
 		}
@@ -176,7 +172,7 @@ func (t *Table) address(e dataplane.NetEvent, came bool) (errs []error) {
 	if delete(t.own[host], e.Link); len(t.own[host]) == 0 {
 		delete(t.own, host)
 	}
-	if c := t.sets[key][d]; c != nil && !t.alsoIn(key, d) {
+	if c := t.sets[key].get(d); c != nil && !t.alsoIn(key, d) {
 		errs = t.drop(c)
 	}
 	return append(errs, t.again(host)...)
