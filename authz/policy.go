@@ -40,6 +40,9 @@ func FromPolicy(p *config.AuthorizationPolicy) Attributes {
 			Any: accept.Any, Prefixes: accept.Prefixes, Distance: p.Routes.Distance, Tag: p.Routes.Tag,
 		}, from}
 	}
+	for _, line := range p.InterfaceConfig {
+		a.InterfaceConfig = append(a.InterfaceConfig, Value[string]{line, from})
+	}
 	return a.limited()
 }
 

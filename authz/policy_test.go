@@ -78,6 +78,8 @@ banner = Authorized use only (local policy default)
 routes set = 10.0.0.0/8 2001:db8::/32 (local policy default)
 routes set = interface (local policy default)
 routes accept = any 0.0.0.0/0 tag 1 distance 2 (local policy default)`))
+	expect(t, "lines", shown(FromPolicy(&config.AuthorizationPolicy{Name: "p", InterfaceConfig: []string{"ip mtu 1300", "vrf forwarding red"}})), `interface-config = ip mtu 1300 (local policy p)
+interface-config = vrf forwarding red (local policy p)`)
 }
 
 func TestAnEmptyPolicyGivesNothing(t *testing.T) {

@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Attach is what a virtual-template and a tunnel say alike of where an interface belongs and what
 // passes through it.
@@ -151,15 +154,21 @@ func (r *reader) numbering(own []given[netip.Prefix], from given[string], at pla
 	return valid(own)
 }
 
-// shared are the first addresses of each family of the interface that from names, as hosts' addresses:
-// the network they are in stays where it is.
 func (r *reader) shared(from given[string], in string) []netip.Prefix {
-	all, err := r.host.Addresses(from.v)
+	out, err := Shared(r.host, from.v)
 	if err != nil {
-		r.fail(from.at, "", "%s is unnumbered from %s: %v", in, from.v, err)
-		return nil
+		r.fail(from.at, "", "%s is %v", in, err)
 	}
-	var out []netip.Prefix
+	return out
+}
+
+// Shared are the first addresses of each family of a link, as hosts' addresses: the network they are
+// in stays where it is.
+func Shared(h Host, link string) (out []netip.Prefix, err error) {
+	all, err := h.Addresses(link)
+	if err != nil {
+		return nil, fmt.Errorf("unnumbered from %s: %w", link, err)
+	}
 	var four, six bool
 	for _, p := range all {
 		a := p.Addr().Unmap()
@@ -174,7 +183,7 @@ func (r *reader) shared(from given[string], in string) []netip.Prefix {
 		out = append(out, netip.PrefixFrom(a, a.BitLen()))
 	}
 	if len(out) == 0 {
-		r.fail(from.at, "give it one: ip address add A dev "+from.v, "%s is unnumbered from %s, which has no address to share", in, from.v)
+		return nil, fmt.Errorf("unnumbered from %s, which has no address to share: ip address add A dev %s", link, link)
 	}
-	return out
+	return out, nil
 }

@@ -108,7 +108,7 @@ func TestWhatTheMachineMustHave(t *testing.T) {
 		"hub.yaml:16:10: virtual-template 1 names the VRF red, which does not exist (ip link add red type vrf table N; ip link set red up)": {vrfs: map[string]int{"internet": 1}, addresses: good.addresses},
 		"hub.yaml:17:16: virtual-template 1 names the VRF internet, which does not exist":                                                   {vrfs: map[string]int{"red": 1}, addresses: good.addresses},
 		"hub.yaml:15:17: virtual-template 1 is unnumbered from eth1: there is no link eth1":                                                 {vrfs: good.vrfs},
-		"hub.yaml:22:25: tunnel tunnel1 is unnumbered from lo, which has no address to share (give it one: ip address add A dev lo)":        {vrfs: good.vrfs, addresses: map[string][]netip.Prefix{"eth1": good.addresses["eth1"], "lo": prefixes("127.0.0.1/8")}},
+		"hub.yaml:22:25: tunnel tunnel1 is unnumbered from lo, which has no address to share: ip address add A dev lo":                      {vrfs: good.vrfs, addresses: map[string][]netip.Prefix{"eth1": good.addresses["eth1"], "lo": prefixes("127.0.0.1/8")}},
 	} {
 		if _, err := Parse("hub.yaml", []byte(attachFile), OnHost(h)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is\n%v\nwant\n%s", err, want)

@@ -22,6 +22,14 @@ func checkFake(p Proposal, esp bool) []error {
 	return errs
 }
 
+// checkLine stands in for the words of IOS: it knows one.
+func checkLine(line string) error {
+	if !strings.HasPrefix(line, "ip mtu ") {
+		return errors.New("this line is not supported: " + line)
+	}
+	return nil
+}
+
 // anyMode reads a secret file whatever its permissions: git does not keep them.
 func anyMode(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
@@ -33,7 +41,7 @@ func anyMode(path string) ([]byte, error) {
 
 // outcome is what Parse says, one line each: errors, or the warnings of a good file.
 func outcome(path string, text []byte) string {
-	cfg, err := Parse(path, text, CheckProposal(checkFake), SecretFiles(anyMode))
+	cfg, err := Parse(path, text, CheckProposal(checkFake), CheckInterfaceConfig(checkLine), SecretFiles(anyMode))
 	var list Errors
 	prefix := ""
 	if err != nil {

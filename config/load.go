@@ -29,7 +29,8 @@ type options struct {
 	checkProposal func(p Proposal, esp bool) []error
 	secretFile    func(path string) ([]byte, error)
 	now           time.Time
-	host          Host   // nil: not this machine
+	host          Host // nil: not this machine
+	checkLine     func(line string) error
 	exposed       string // why keys inside the file itself are not secret; empty: they are
 }
 
@@ -38,6 +39,12 @@ type options struct {
 // algorithms itself.
 func CheckProposal(check func(p Proposal, esp bool) []error) Option {
 	return func(o *options) { o.checkProposal = check }
+}
+
+// CheckInterfaceConfig has check judge the lines of interface-config: config does not know the words of
+// IOS itself.
+func CheckInterfaceConfig(check func(line string) error) Option {
+	return func(o *options) { o.checkLine = check }
 }
 
 // SecretFiles has read fetch the secret files (pre-shared and private keys) that the configuration

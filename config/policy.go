@@ -19,6 +19,7 @@ type rawPolicy struct {
 	backupGateways []given[string]
 	banner         given[string]
 	routes         rawRoutes
+	lines          []given[string]
 }
 
 func (p *rawPolicy) keys() []key {
@@ -34,6 +35,7 @@ func (p *rawPolicy) keys() []key {
 		{name: "backup-gateways", part: oneOrListOf(&p.backupGateways, domain), otherwise: "none", example: "[203.0.113.225, hub2.example.net]", doc: "Hubs that a spoke may try when this one is gone: addresses or names, at most ten."},
 		{name: "banner", part: prose(&p.banner, 1024), otherwise: "none", example: "Authorized use only", doc: "Text that the spoke logs when it has connected."},
 		{name: "routes", part: object(&p.routes), doc: "Routes by IKEv2: what is pushed to the spoke and accepted from it."},
+		{name: "interface-config", part: oneOrListOf(&p.lines, func(v *given[string]) part { return text(v, 512) }), otherwise: "the virtual-template alone", example: "[ip mtu 1300, ip access-group from-spokes in]", doc: "Lines of IOS that stand in place of what the virtual-template says, as RADIUS servers send them: `vrf forwarding`, `tunnel vrf`, `ip unnumbered`, `ip address`, `ip mtu`, `ip tcp adjust-mss`, `ip access-group`, `ipv6 traffic-filter`, `service-policy`, `traffic-shape rate`, `rate-limit input`, `tunnel path-mtu-discovery`, `description`, `bandwidth`, each also with `no`."},
 	}
 }
 
@@ -59,7 +61,15 @@ func (r *reader) policies(raw []entry[rawPolicy], cfg *Config) map[string]*Autho
 		made := &AuthorizationPolicy{
 			Name: raw[i].name, Netmask: p.netmask.v, DNS: valid(p.dns), WINS: valid(p.wins),
 			SplitDNS: valid(p.splitDNS), DefDomain: p.defDomain.v, BackupGateways: valid(p.backupGateways),
-			Banner: p.banner.v, Routes: r.routes(&p.routes),
+			Banner: p.banner.v, Routes: r.routes(&p.routes), InterfaceConfig: valid(p.lines),
+		}
+		for _, l := range p.lines {
+			if r.checkLine == nil || !l.ok {
+				continue
+			}
+			if err := r.checkLine(l.v); err != nil {
+				r.fail(l.at, "", "%v", err)
+			}
 		}
 		made.Pool = r.poolRef(p.pool, cfg, in)
 		made.Pool6 = r.poolRef(p.pool6, cfg, in)

@@ -221,6 +221,8 @@ type AuthorizationPolicy struct {
 	BackupGateways []string
 	Banner         string
 	Routes         Routes
+	// InterfaceConfig are lines of IOS for the virtual-access, in order: a later one wins.
+	InterfaceConfig []string
 }
 
 // Routes are the routes of IKEv2 routing: what is pushed to the peer and what is accepted from it.

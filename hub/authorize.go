@@ -51,7 +51,14 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 	if refusal := s.lease(&attrs, q); refusal != nil {
 		return ikev2.AuthorizeAnswer{}, refusal
 	}
-	decision, refusal := vtemplate.Decide(c.VirtualTemplate, vtemplate.Proposal{
+	template, err := s.hub.cfg.Catalog.Customize(c.VirtualTemplate, &attrs)
+	if err == nil && template.FrontVRF != "" && q.Path.VRF != template.FrontVRF {
+		err = fmt.Errorf("the peer came in by %s, its front-vrf is %s", vrfText(q.Path.VRF), template.FrontVRF)
+	}
+	if err != nil {
+		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.AuthenticationFailed, Reason: err.Error()}
+	}
+	decision, refusal := vtemplate.Decide(template, vtemplate.Proposal{
 		TSi: q.TSi, TSr: q.TSr, Transport: q.Transport, FlexVPN: q.FlexVPN,
 		Assigned: assigned(attrs), Outer: q.Path.Remote.Addr(),
 	})
@@ -63,7 +70,7 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 	s.granted.decision, s.version = decision, q.Version
 	s.granted.decision.TSi, s.granted.decision.TSr = nil, nil // the engine has them
 	s.mu.Unlock()
-	reply := authz.Reply(attrs, q.Config, c.VirtualTemplate.Addresses, s.hub.cfg.Version)
+	reply := authz.Reply(attrs, q.Config, template.Addresses, s.hub.cfg.Version)
 	return ikev2.AuthorizeAnswer{Config: reply, TSi: decision.TSi, TSr: decision.TSr, Transport: decision.Transport}, nil
 }
 

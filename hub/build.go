@@ -47,8 +47,14 @@ func (s *session) clone(q ikev2.Install) error {
 	if err != nil {
 		return err
 	}
-	spec := vtemplate.Build(s.profile.Config.VirtualTemplate, vtemplate.Clone{
-		Name: name, Decision: s.granted.decision, Attributes: s.granted.attributes(),
+	attrs := s.granted.attributes()
+	template, err := h.cfg.Catalog.Customize(s.profile.Config.VirtualTemplate, &attrs)
+	if err != nil { // somebody deleted a VRF since it was granted
+		h.cfg.Names.Release(name)
+		return fmt.Errorf("virtual-access %s: %w", name, err)
+	}
+	spec := vtemplate.Build(template, vtemplate.Clone{
+		Name: name, Decision: s.granted.decision,
 		Path: vtemplate.Path(q.Path), FrontVRF: q.Path.VRF, Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
 	})
 	spec.Children = []dataplane.Child{s.child(q.Child)}

@@ -32,6 +32,7 @@ type Config struct {
 	EAP         map[string]authz.EAPAuthenticator // by profile
 	AAA         AAA                               // nil when no list asks servers
 	Lists       authz.ListNetworks                // the networks of access lists
+	Catalog     vtemplate.Catalog                 // what attributes of a spoke may name
 	Plane       dataplane.Plane
 	Pools       *pool.Pools
 	Routes      *routing.Table

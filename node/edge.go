@@ -9,7 +9,7 @@ import (
 	"flexvpn/dataplane/edge"
 	"flexvpn/dataplane/rtnl"
 	"flexvpn/ops/view"
-	"flexvpn/profile"
+	"flexvpn/vtemplate"
 )
 
 // loadHere reads a configuration that this machine is to run: the VRFs and shared addresses that it
@@ -20,7 +20,7 @@ func loadHere(path string) (*config.Config, error) {
 		return nil, err
 	}
 	defer func() { _ = link.Close() }()
-	return config.Load(path, config.CheckProposal(profile.CheckProposal), config.OnHost(link))
+	return config.Load(path, append(checks(), config.OnHost(link))...)
 }
 
 // attach puts filters, rates and VRFs around a plane that makes devices. clamp: the plane leaves TCP's
@@ -39,6 +39,15 @@ func (n *Node) attach(inner dataplane.Plane, clamp bool) (dataplane.Plane, error
 	}
 	n.edge = p
 	return p, nil
+}
+
+// catalog is what a spoke's attributes may name. A plane that makes no devices has no VRFs to miss.
+func (n *Node) catalog() vtemplate.Catalog {
+	c := vtemplate.Catalog{AccessLists: n.cfg.AccessLists, PolicyMaps: n.cfg.PolicyMaps}
+	if n.cfg.DataPlane != config.PlaneNone {
+		c.Host = n.rtnl
+	}
+	return c
 }
 
 // addLost says in each interface what it lost to filters and rates.

@@ -75,7 +75,12 @@ type Node struct {
 
 // CheckConfig reads and validates a configuration, the names of its algorithms included.
 func CheckConfig(path string) (*config.Config, error) {
-	return config.Load(path, config.CheckProposal(profile.CheckProposal))
+	return config.Load(path, checks()...)
+}
+
+// checks are the judges of what config does not know itself.
+func checks() []config.Option {
+	return []config.Option{config.CheckProposal(profile.CheckProposal), config.CheckInterfaceConfig(vtemplate.CheckLine)}
 }
 
 // Run runs a node until ctx ends, then stops it gracefully: peers are told, interfaces, routes and
@@ -261,7 +266,7 @@ func (n *Node) buildHub() {
 		return
 	}
 	n.hub = hub.New(hub.Config{
-		Profiles: n.profiles, Policies: n.cfg.Policies, AAA: n.hubAAA(), Lists: listNetworks(n.cfg), Plane: n.plane, Pools: n.pools, Routes: n.routes,
+		Profiles: n.profiles, Policies: n.cfg.Policies, AAA: n.hubAAA(), Lists: listNetworks(n.cfg), Catalog: n.catalog(), Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", n.interfaceExists), Log: n.log, Node: n.cfg.Node,
 		Version: n.banner(), MaxSessions: n.cfg.IKEv2.MaxSessions, EAP: n.eap,
 	})

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"unicode"
 
-	"flexvpn/authz"
 	"flexvpn/config"
 	"flexvpn/dataplane"
 	"flexvpn/ikev2"
@@ -21,14 +20,13 @@ import (
 
 // A Clone is what makes one virtual-access differ from the others of its template.
 type Clone struct {
-	Name       string
-	Decision   Decision
-	Attributes authz.Attributes
-	Path       dataplane.Path
-	FrontVRF   string // that the spoke's packets come in by
-	Child      ikev2.Child
-	Identity   string // the spoke's
-	Node       string // this node's name
+	Name     string
+	Decision Decision
+	Path     dataplane.Path
+	FrontVRF string // that the spoke's packets come in by
+	Child    ikev2.Child
+	Identity string // the spoke's
+	Node     string // this node's name
 }
 
 // Build specifies the virtual-access of one spoke.
