@@ -261,15 +261,15 @@ func (d *demo) look() error {
 
 func (d *demo) ping() error {
 	for _, dst := range []string{hostAddr[1], hostAddr6[1]} {
-		out, err := d.hosts[0].Run(d.ctx, "ping", "-c", "3", "-i", "0.2", "-W", "2", dst)
+		lost, out, err := d.hosts[0].Ping(d.ctx, netlab.Train{To: dst, Count: 3, Interval: 200 * time.Millisecond})
 		if err != nil {
 			return err
 		}
+		if len(lost) > 0 {
+			return fmt.Errorf("packets %v were lost on the way to %s:\n%s", lost, dst, out)
+		}
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		d.say("host1 to host2 (%s): %s", dst, lines[len(lines)-2])
-		if !strings.Contains(out, " 0% packet loss") {
-			return fmt.Errorf("packets were lost on the way to %s:\n%s", dst, out)
-		}
 	}
 	var sessions []view.Session
 	if err := d.json("hub", &sessions, "show", "sessions"); err != nil {

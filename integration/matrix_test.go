@@ -275,19 +275,20 @@ func (p *pair) underPing(f func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	type result struct {
-		out string
-		err error
+		lost []int
+		out  string
+		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		out, err := from.Run(ctx, "ping", "-i", "0.01", "-c", "400", "-W", "2", target)
-		done <- result{out, err}
+		lost, out, err := from.Ping(ctx, netlab.Train{To: target, Count: 400, Interval: 10 * time.Millisecond})
+		done <- result{lost, out, err}
 	}()
 	time.Sleep(500 * time.Millisecond) // the stream is under way
 	f()
 	r := <-done
-	if r.err != nil || !strings.Contains(r.out, " 0% packet loss") {
-		p.t.Fatalf("packets were lost: %v\n%s", r.err, lastLines(r.out, 4))
+	if r.err != nil || len(r.lost) > 0 {
+		p.t.Fatalf("packets were lost: %v, %v\n%s", r.lost, r.err, lastLines(r.out, 4))
 	}
 }
 

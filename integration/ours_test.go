@@ -168,9 +168,9 @@ func ping(t *testing.T, from *netlab.Node, to string, count, size int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	out, err := from.Run(ctx, "ping", "-c", fmt.Sprint(count), "-i", "0.05", "-W", "2", "-s", fmt.Sprint(size), "-p", "5aa5c3", to)
-	if err != nil || !strings.Contains(out, " 0% packet loss") || strings.Contains(out, "wrong data byte") {
-		t.Fatalf("ping %s: %v\n%s", to, err, out)
+	lost, out, err := from.Ping(ctx, netlab.Train{To: to, Count: count, Size: size, Pattern: "5aa5c3"})
+	if err != nil || len(lost) > 0 || strings.Contains(out, "wrong data byte") {
+		t.Fatalf("ping %s: lost %v, %v\n%s", to, lost, err, out)
 	}
 }
 

@@ -3,7 +3,9 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,13 +27,19 @@ type machine struct {
 	log  *syncBuffer
 }
 
-func newMachine(t *testing.T, n *netlab.Node, files map[string][]byte) *machine {
+// mountPoint makes /etc/flexvpn for the test and its subtests where the host has none; what is mounted
+// on it is seen in a machine only.
+func mountPoint(t *testing.T) {
 	t.Helper()
-	// The mount point must exist; what is mounted on it is seen in the machine only.
-	if _, err := os.Stat("/etc/flexvpn"); err != nil {
-		must(t, os.Mkdir("/etc/flexvpn", 0o700))
+	if err := os.Mkdir("/etc/flexvpn", 0o700); !errors.Is(err, fs.ErrExist) {
+		must(t, err)
 		t.Cleanup(func() { _ = os.Remove("/etc/flexvpn") })
 	}
+}
+
+// newMachine needs a mountPoint.
+func newMachine(t *testing.T, n *netlab.Node, files map[string][]byte) *machine {
+	t.Helper()
 	m := &machine{t: t, node: n, etc: t.TempDir(), log: &syncBuffer{}}
 	must(t, os.Chmod(m.etc, 0o700))
 	for name, text := range files {
@@ -84,6 +92,7 @@ func sample(t *testing.T, name string) []byte {
 
 // Done when 8: somebody follows the README with two machines and gets a ping through.
 func TestReadmeTwoMachines(t *testing.T) {
+	mountPoint(t)
 	secret := []byte("nGmvQ1bQ5l0rCzv1mEXAMPLEONLYx0XhYxv0p3q6n7A=\n")
 	ca := newCA(t)
 	hubCert, hubKey := ca.issue("hub1.example.net", "ecdsa")
