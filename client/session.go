@@ -339,6 +339,8 @@ func endingOf(e ikev2.Closed, ours bool, detail string) ending {
 	out := ending{reason: byOther, detail: detail}
 	switch {
 	case ours:
+	case e.Reason == ikev2.ReasonReplaced:
+		out.reason, out.deleted, out.replaced = byClash, true, true
 	case e.Reason == ikev2.ReasonPeerDelete:
 		out.reason, out.deleted = byHub, true
 	case e.Reason == ikev2.ReasonPeerDead, e.Reason == ikev2.ReasonTimeout:

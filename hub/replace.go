@@ -24,14 +24,19 @@ func (s *session) claim(next func()) {
 		return
 	}
 	h.jobs.push(&old.queue, func() {
-		old.close("replaced by a newer session of the same identity")
+		old.giveWay("replaced by a newer session of the same identity")
 		s.later(next)
 	})
 }
 
 // close takes the session down now and lets the engine say good-bye in its own time. It runs as a
 // job of s.
-func (s *session) close(why string) {
+func (s *session) close(why string) { s.leave(why, (*ikev2.SA).Close) }
+
+// giveWay is close with a good-bye that says another session has taken the place.
+func (s *session) giveWay(why string) { s.leave(why, (*ikev2.SA).Replace) }
+
+func (s *session) leave(why string, goodBye func(*ikev2.SA, time.Time, string)) {
 	s.mu.Lock()
 	s.closeWhy = why
 	if s.state != gone {
@@ -40,5 +45,5 @@ func (s *session) close(why string) {
 	s.mu.Unlock()
 	s.log().Info("session closing", "detail", why)
 	s.teardown()
-	s.conn.Do(func(now time.Time, sa *ikev2.SA) { sa.Close(now, why) })
+	s.conn.Do(func(now time.Time, sa *ikev2.SA) { goodBye(sa, now, why) })
 }

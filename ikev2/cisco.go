@@ -2,6 +2,7 @@ package ikev2
 
 import (
 	"bytes"
+	"strings"
 
 	"flexvpn/ikev2/wire"
 )
@@ -70,6 +71,16 @@ func (sa *SA) learnVersion(attrs []wire.Attribute) {
 	if a := findAttribute(attrs, wire.ApplicationVersion); a != nil {
 		sa.peer.version = string(a.Value[:min(len(a.Value), maxVersion)])
 	}
+}
+
+// ownVersion begins the APPLICATION_VERSION of every node of ours.
+const ownVersion = "flexvpn "
+
+// peerIsOurs reports whether the peer understands what only our nodes say: CISCO-DELETE-REASON promises
+// to bear a reason beside a Delete, but not in which form, so that only a peer that names itself as ours
+// gets one. What it does not understand it would ignore (RFC 7296 section 3.10.1).
+func (sa *SA) peerIsOurs() bool {
+	return sa.peer.deleteReason && strings.HasPrefix(sa.peer.version, ownVersion)
 }
 
 // cloneAttributes copies attributes that alias a message.

@@ -18,7 +18,16 @@ type closeState struct {
 // Close deletes the SA: the peer is told, and Closed follows its answer, or its silence after a
 // few seconds. During the handshake Closed follows at once.
 func (sa *SA) Close(now time.Time, detail string) {
-	why := Closed{Reason: ReasonLocal, Detail: detail}
+	sa.closeFor(now, Closed{Reason: ReasonLocal, Detail: detail})
+}
+
+// Replace is Close for a session that gives its place to a newer one of the same identity. A peer
+// that understands it is told so, and knows that coming again at once would only throw the other out.
+func (sa *SA) Replace(now time.Time, detail string) {
+	sa.closeFor(now, Closed{Reason: ReasonLocal, Detail: detail, Notify: wire.SessionReplaced})
+}
+
+func (sa *SA) closeFor(now time.Time, why Closed) {
 	switch sa.state {
 	case stateInit:
 		sa.end(why)
@@ -52,6 +61,9 @@ func (sa *SA) startClose(now time.Time, t task) {
 	// An initiator that cannot believe the responder says so: RFC 7296 section 2.21.2.
 	if w := sa.close.why; sa.initiator && w.Reason == ReasonAuthentication {
 		ps = append([]wire.Payload{&wire.Notify{Type: wire.AuthenticationFailed}}, ps...)
+	}
+	if sa.close.why.Notify == wire.SessionReplaced && sa.peerIsOurs() {
+		ps = append(ps, &wire.Notify{Type: wire.SessionReplaced})
 	}
 	sa.request(now, t, sa.cur, wire.Informational, ps...)
 }

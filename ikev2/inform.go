@@ -27,7 +27,7 @@ func (sa *SA) informational(now time.Time, d demand, ps *wire.Payloads) {
 	for i := range ps.Deletes {
 		switch del := &ps.Deletes[i]; del.Protocol {
 		case wire.ProtoIKE:
-			sa.peerDeletes(now, d)
+			sa.peerDeletes(now, d, ps.Notify(wire.SessionReplaced) != nil)
 			return
 		case wire.ProtoESP:
 			if spis := sa.peerDeletesChildren(now, del.SPIs); len(spis) > 0 {
@@ -69,8 +69,19 @@ func (sa *SA) peerDeletesChildren(now time.Time, spis []uint32) (paired []uint32
 	return paired
 }
 
+// deleted is the end of a session that the peer deletes; replaced: it says that another took its place.
+func deleted(replaced bool) Closed {
+	if replaced {
+		return Closed{
+			Reason: ReasonReplaced, Notify: wire.SessionReplaced,
+			Detail: "the peer gave the session's place to a newer one of the same identity",
+		}
+	}
+	return Closed{Reason: ReasonPeerDelete, Detail: "the peer deleted the session"}
+}
+
 // peerDeletes takes the Delete of an IKE SA: the session ends with the generation that carries it.
-func (sa *SA) peerDeletes(now time.Time, d demand) {
+func (sa *SA) peerDeletes(now time.Time, d demand, replaced bool) {
 	sa.respond(d)
 	ex := sa.ex
 	var successor *generation
@@ -87,7 +98,7 @@ func (sa *SA) peerDeletes(now time.Time, d demand) {
 		sa.endClose()
 		return
 	case d.gen == sa.cur:
-		sa.end(Closed{Reason: ReasonPeerDelete, Detail: "the peer deleted the session"})
+		sa.end(deleted(replaced))
 		return
 	case d.gen == successor:
 		ex.offer.rival.ike = nil // it lost; its nonces still decide

@@ -110,6 +110,7 @@ type CloseReason string
 const (
 	ReasonLocal          CloseReason = "local"          // Close was called
 	ReasonPeerDelete     CloseReason = "peer_delete"    // the peer deleted the SA
+	ReasonReplaced       CloseReason = "replaced"       // the peer deleted it for a newer session of the same identity
 	ReasonPeerDead       CloseReason = "peer_dead"      // a request was never answered
 	ReasonTimeout        CloseReason = "timeout"        // the handshake was never finished
 	ReasonNoProposal     CloseReason = "no_proposal"    // no common proposal

@@ -144,3 +144,30 @@ func TestGatewaysPushedByAHub(t *testing.T) {
 		other.wantUp(1, "the pushed gateway is used")
 	})
 }
+
+// Two spokes with one identity: the one that is thrown out says so, goes to its next hub, and leaves
+// the first alone for a while.
+func TestIdentityClashDoesNotFlap(t *testing.T) {
+	inWorld(t, func(w *world) {
+		one, two, _ := w.twoHubs()
+		first := w.end("192.0.2.9", spokeText("spoke1"), nil)
+		second := w.end("192.0.2.10", spokeText("spoke1", "[{sequence: 1, address: 192.0.2.1}]", twoPeers), nil)
+		first.run()
+		w.after(time.Minute)
+		second.run()
+		w.after(10 * time.Minute)
+		if v := first.client(); v.State == "ACTIVE" || !strings.Contains(v.LastError, "same identity") {
+			// It may be the second that was thrown out last; then the first has the hub.
+			v2 := second.client()
+			if v.State != "ACTIVE" || v2.Peer != "192.0.2.2" || v2.State != "ACTIVE" {
+				t.Errorf("the first shows %+v, the second %+v", v, v2)
+			}
+		}
+		if n := one.Stats().SetupsTotal["hub"] + two.Stats().SetupsTotal["hub"]; n > 6 {
+			t.Errorf("%d sessions came up in ten minutes", n)
+		}
+		if !strings.Contains(first.log.String()+second.log.String(), "reason=replaced") {
+			t.Errorf("no log tells that the identity was taken\n%s", first.log)
+		}
+	})
+}

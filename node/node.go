@@ -26,7 +26,6 @@ import (
 	"flexvpn/config"
 	"flexvpn/dataplane"
 	"flexvpn/dataplane/edge"
-	"flexvpn/dataplane/kernel"
 	"flexvpn/dataplane/none"
 	"flexvpn/dataplane/rtnl"
 	"flexvpn/dataplane/userspace"
@@ -57,8 +56,7 @@ type Node struct {
 	profiles profile.Set
 	rtnl     *rtnl.Conn
 	plane    dataplane.Plane
-	kernel   *kernel.Plane // below plane, when it is the kernel's
-	edge     *edge.Plane   // n.plane, when it makes devices
+	edge     *edge.Plane // n.plane, when it makes devices
 	routes   *routing.Table
 	store    store.Store
 	pools    *pool.Pools
@@ -193,13 +191,11 @@ func (s *sender) WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, 
 func (n *Node) buildPlaneAndEndpoint() (err error) {
 	var in endpoint.DataSink
 	out := &sender{}
-	switch n.choosePlane() {
+	switch n.cfg.DataPlane {
 	case config.PlaneNone:
 		n.plane = none.New()
 	case config.PlaneKernel:
-		if err := n.buildKernelPlane(); err != nil {
-			return err
-		}
+		return errors.New("dataplane: kernel is not built yet: use userspace or auto")
 	default:
 		p, err := userspace.New(userspace.Options{Sender: out, Link: n.rtnl})
 		if err != nil {
@@ -220,7 +216,7 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 			Proposals: proposals, ForceEncap: n.plane.NeedsEncap(), VendorIDs: ikev2.VendorIDs(),
 			Version: n.banner(), HalfOpenLife: n.cfg.IKEv2.HalfOpenLife, NATPort: n.cfg.IKEv2.NATPort, Anchors: n.anchors(),
 		},
-		Accept: n.accept(), Sink: in, KernelESP: n.kernel != nil,
+		Accept: n.accept(), Sink: in,
 		MaxHalfOpen: n.cfg.IKEv2.MaxHalfOpen, CookieAlways: n.cfg.IKEv2.CookieAlways,
 	})
 	if err != nil {

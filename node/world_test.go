@@ -162,7 +162,7 @@ func (w *world) end(addr, text string, known names) *end {
 		}
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Groups: groups, Log: n.log,
-			Node: cfg.Node, IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
+			Node: cfg.Node, Version: "flexvpn test", IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
 			Inside: []client.Inside{e.told}, Tracks: n.tracks,
 		}))
 	}

@@ -104,7 +104,7 @@ func TestNotifyNames(t *testing.T) {
 		NoNATsAllowed: "NO_NATS_ALLOWED", RedirectSupported: "REDIRECT_SUPPORTED", Redirect: "REDIRECT", RedirectedFrom: "REDIRECTED_FROM",
 		EAPOnlyAuthentication: "EAP_ONLY_AUTHENTICATION", ChildlessIKEv2Supported: "CHILDLESS_IKEV2_SUPPORTED",
 		QuickCrashDetection: "QUICK_CRASH_DETECTION", FragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED",
-		SignatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS",
+		SignatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS", SessionReplaced: "SESSION_REPLACED",
 	}
 	for n, want := range cases {
 		if got := n.String(); got != want {

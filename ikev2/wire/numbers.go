@@ -139,6 +139,11 @@ const (
 	QuickCrashDetection       NotifyType = 16419
 	FragmentationSupported    NotifyType = 16430 // IKEV2_FRAGMENTATION_SUPPORTED
 	SignatureHashAlgorithms   NotifyType = 16431
+
+	// SessionReplaced stands beside the Delete of an IKE SA whose place a newer session of the same
+	// identity takes. It is of the private range of status types (40960 to 65535), and only nodes of
+	// ours send and understand it.
+	SessionReplaced NotifyType = 48716
 )
 
 // Configuration payload types, RFC 7296 section 3.15.
