@@ -3,7 +3,6 @@ package endpoint
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -15,9 +14,6 @@ import (
 
 // kernelUDP is the Network of this host.
 type kernelUDP struct{ devices *devices }
-
-// udpEncapESP is UDP_ENCAP_ESPINUDP of linux/udp.h: ESP in UDP as RFC 3948 has it.
-const udpEncapESP = 2
 
 // socketBuffer is asked for in both directions: at 10 Gbit/s it holds three milliseconds.
 const socketBuffer = 4 << 20
@@ -100,7 +96,7 @@ func listenUDP(l Listen, share bool, d *devices) (*udpSocket, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &udpSocket{conn: conn, raw: raw}
+	s := &udpSocket{conn: conn, raw: raw, devices: d}
 	bound := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.addr = netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
 	size := maxIKE + markerLen + 1
@@ -145,11 +141,6 @@ func prepare(fd int, l Listen, share bool) error {
 	} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer) // as much as we may have
-		}
-	}
-	if l.KernelESP {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_ENCAP, udpEncapESP); err != nil {
-			return fmt.Errorf("let the kernel take ESP in UDP (UDP_ENCAP): %w", err)
 		}
 	}
 	if l.Offload {
