@@ -1,6 +1,16 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"flexvpn/ops"
+	"flexvpn/ops/view"
+)
 
 // cryptoCommand and clearCryptoCommand are the IOS spellings of verbs that have names of their own
 // here; those of show are in show_crypto.go.
@@ -37,8 +47,55 @@ func (a *app) clearCryptoCommand() *cobra.Command {
 	return under("crypto", "IOS spellings",
 		all("session", "End every session", "  flexvpn clear crypto session"),
 		under("ikev2", "IKEv2",
-			all("sa", "End every session", "  flexvpn clear crypto ikev2 sa"),
+			a.clearSACommand(),
 			under("client", "Client mode", client)))
+}
+
+// clearSACommand ends every session, or those with one remote address.
+func (a *app) clearSACommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "sa [remote ADDRESS]", Short: "End every session, or those with a peer",
+		Example: "  flexvpn clear crypto ikev2 sa\n  flexvpn clear crypto ikev2 sa remote 203.0.113.1",
+		Args:    arguments(0, 2, ""),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.dial()
+			defer c.Close()
+			if len(args) == 0 {
+				return runClearAll(cmd.Context(), c, a.out)
+			}
+			if !shortens(args[0], "remote") || len(args) == 1 {
+				return usagef("%s takes nothing, or remote and an address", cmd.CommandPath())
+			}
+			remote, err := netip.ParseAddr(args[1])
+			if err != nil {
+				return usagef("%s: %q is no IP address", cmd.CommandPath(), clean(args[1]))
+			}
+			return runClearRemote(cmd.Context(), c, a.out, remote.Unmap())
+		},
+	}
+}
+
+// runClearRemote ends the sessions whose peer is at an address.
+func runClearRemote(ctx context.Context, c *ops.Client, w io.Writer, remote netip.Addr) error {
+	list, err := c.Sessions(ctx, view.SessionFilter{})
+	if err != nil {
+		return err
+	}
+	cleared := 0
+	for _, s := range list {
+		if at, err := netip.ParseAddrPort(s.Remote); err != nil || at.Addr().Unmap() != remote {
+			continue
+		}
+		if err := c.ClearSession(ctx, s.ID); err != nil {
+			return err
+		}
+		cleared++
+	}
+	if cleared == 0 {
+		return ops.NotFound("no session with "+remote.String(), "flexvpn show sessions lists those that stand")
+	}
+	_, err = fmt.Fprintf(w, "%d sessions with %s cleared\n", cleared, remote)
+	return err
 }
 
 // under is a group whose long help says no more than its short one.
