@@ -109,7 +109,7 @@ func explain(err error) error {
 // A gathering is the group's and the user's attributes on their way. Only jobs of the session touch it.
 type gathering struct {
 	session     *session
-	group, user attributes
+	group, user *attributes
 	open        int
 	refusal     *ikev2.Refusal
 	next        func(attributes, *ikev2.Refusal)
@@ -120,8 +120,8 @@ type gathering struct {
 func (s *session) resolve(next func(attributes, *ikev2.Refusal)) {
 	c := s.profile.Config
 	g := &gathering{session: s, open: 2, next: next}
-	s.lookUp(c.Group, "group", func(a attributes, err error) { g.group = a; g.got(err) })
-	s.lookUp(c.User, "user", func(a attributes, err error) { g.user = a; g.got(err) })
+	s.lookUp(c.Group, "group", func(a *attributes, err error) { g.group = a; g.got(err) })
+	s.lookUp(c.User, "user", func(a *attributes, err error) { g.user = a; g.got(err) })
 }
 
 func (g *gathering) got(err error) {
@@ -139,7 +139,7 @@ func (g *gathering) got(err error) {
 	// What came with the authentication counts as a whole only with "list: cached", but for what
 	// belongs to the session itself.
 	base := authz.OfSession(s.authenticated())
-	g.next(authz.Merge(base, authz.Merge(g.group, g.user, s.profile.Config.Group.Override), false), nil)
+	g.next(authz.Merge(base, authz.Merge(*g.group, *g.user, s.profile.Config.Group.Override), false), nil)
 }
 
 // authenticated is what came with the key or with EAP's success.
@@ -154,21 +154,22 @@ func (s *session) authenticated() (all attributes) {
 }
 
 // lookUp asks one list; got is called in a job of the session.
-func (s *session) lookUp(a config.Authorization, role string, got func(attributes, error)) {
+func (s *session) lookUp(a config.Authorization, role string, got func(*attributes, error)) {
 	switch a.List {
 	case "radius":
 		s.askList(a, role, got)
 	case "cached":
-		got(s.authenticated(), nil)
+		all := s.authenticated()
+		got(&all, nil)
 	default:
 		got(s.hub.local(a), nil)
 	}
 }
 
-func (s *session) askList(a config.Authorization, role string, got func(attributes, error)) {
+func (s *session) askList(a config.Authorization, role string, got func(*attributes, error)) {
 	name, err := s.nameFor(a.Name, a.Mangler)
 	if err != nil {
-		got(attributes{}, fmt.Errorf("authorization %s: %w", role, err))
+		got(&nothing, fmt.Errorf("authorization %s: %w", role, err))
 		return
 	}
 	ask := authz.Ask{Group: a.Servers.Name, User: name, Password: a.Password, Session: s.facts()}
@@ -178,21 +179,21 @@ func (s *session) askList(a config.Authorization, role string, got func(attribut
 }
 
 // listed is what a list's answer gives.
-func (s *session) listed(a config.Authorization, role, name string, answer authz.Answer) (attributes, error) {
+func (s *session) listed(a config.Authorization, role, name string, answer authz.Answer) (*attributes, error) {
 	if errors.Is(answer.Err, authz.ErrUnreachable) && a.Local {
 		s.log().Warn("no radius server answers: the local policy decides", "role", role, "policy", a.Policy)
 		a.List = "local"
 		return s.hub.local(a), nil
 	}
 	if answer.Err != nil {
-		return attributes{}, fmt.Errorf("authorization %s %s: %w", role, name, explain(answer.Err))
+		return &nothing, fmt.Errorf("authorization %s %s: %w", role, name, explain(answer.Err))
 	}
 	s.noteOnce(answer)
 	got, err := s.fromReply(answer, "radius "+role+" "+name)
 	if err != nil {
-		return attributes{}, fmt.Errorf("authorization %s %s: %w", role, name, err)
+		return &nothing, fmt.Errorf("authorization %s %s: %w", role, name, err)
 	}
-	return got, nil
+	return &got, nil
 }
 
 // noted remembers what was logged, so that a note about an account is not repeated for each session.

@@ -66,7 +66,7 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.TSUnacceptable, Reason: refusal}
 	}
 	s.mu.Lock()
-	s.hub.give(&s.granted, s.profile, attrs)
+	s.hub.give(&s.granted, s.profile, &attrs)
 	s.granted.decision, s.version = decision, q.Version
 	s.granted.decision.TSi, s.granted.decision.TSr = nil, nil // the engine has them
 	s.mu.Unlock()
@@ -75,12 +75,23 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 }
 
 // local is what a local authorization policy gives; nothing when a names none.
-func (h *Hub) local(a config.Authorization) authz.Attributes {
-	policy := h.cfg.Policies[a.Policy]
-	if a.List != "local" || policy == nil {
-		return authz.Attributes{}
+func (h *Hub) local(a config.Authorization) *attributes {
+	if given := h.policies[a.Policy]; a.List == "local" && given != nil {
+		return given
 	}
-	return authz.FromPolicy(policy)
+	return &nothing
+}
+
+var nothing attributes
+
+// fromPolicies are the attributes of the local authorization policies, made once for all sessions.
+func fromPolicies(policies map[string]*config.AuthorizationPolicy) map[string]*attributes {
+	out := make(map[string]*attributes, len(policies))
+	for name, p := range policies {
+		a := authz.FromPolicy(p)
+		out[name] = &a
+	}
+	return out
 }
 
 // lease takes the addresses the peer asked for: the one that a server assigned, else one from the

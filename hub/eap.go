@@ -115,8 +115,8 @@ func (s *session) endEAP(id ikev2.QuestionID, r authz.EAPResult) {
 		s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Refusal: refusal, Identity: name})
 		return
 	}
-	if !authz.Same(r.Attributes, attributes{}) {
-		s.eap.granted = &r.Attributes
+	if given := r.Attributes; !authz.Same(&given, &nothing) {
+		s.eap.granted = &given
 	}
 	s.log().Info("eap succeeded", "method", s.eapMethod(), "ike_identity", profile.IdentityText(s.remote))
 	s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Done: true, MSK: r.MSK, Identity: name})

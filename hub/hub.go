@@ -45,10 +45,11 @@ type Config struct {
 
 // A Hub answers peers. It implements endpoint.Handler.
 type Hub struct {
-	cfg     Config
-	jobs    *jobs
-	started time.Time // tells the session ids of this run from those of others
-	noted   noted
+	cfg      Config
+	jobs     *jobs
+	policies map[string]*attributes // local authorization policies
+	started  time.Time              // tells the session ids of this run from those of others
+	noted    noted
 
 	mu         sync.Mutex
 	lastID     uint64
@@ -56,6 +57,7 @@ type Hub struct {
 	byIdentity map[sessionKey]*session          // the newest authorized session of each identity
 	byName     map[string]*session              // by virtual-access
 	given      map[*profile.Profile]*attributes // the last that a session of the profile was given
+	compared   attributes                       // by give, each with the last
 	stopping   bool
 	idle       sync.Cond // signalled when a session leaves; used by Stop
 	failed     failedRing
@@ -123,22 +125,25 @@ func (g *grant) attributes() (a attributes) {
 
 // give keeps attributes. Sessions of a profile differ in little but their addresses, so that the rest is
 // kept once for as many as follow each other with the same.
-func (h *Hub) give(g *grant, p *profile.Profile, a attributes) {
+func (h *Hub) give(g *grant, p *profile.Profile, a *attributes) {
 	g.address, g.address6 = a.Address, a.Address6
-	a.Address, a.Address6 = authz.Value[netip.Addr]{}, authz.Value[netip.Addr]{}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if last := h.given[p]; last != nil && authz.Same(*last, a) {
+	h.compared = *a
+	h.compared.Address, h.compared.Address6 = authz.Value[netip.Addr]{}, authz.Value[netip.Addr]{}
+	if last := h.given[p]; last != nil && authz.Same(last, &h.compared) {
 		g.shared = last
 		return
 	}
-	h.given[p], g.shared = &a, &a
+	kept := h.compared
+	h.given[p], g.shared = &kept, &kept
 }
 
 // New starts a hub's workers. Stop ends them.
 func New(cfg Config) *Hub {
 	h := &Hub{
 		cfg:        cfg,
+		policies:   fromPolicies(cfg.Policies),
 		started:    time.Now(),
 		jobs:       newJobs(4 * runtime.GOMAXPROCS(0)),
 		sessions:   map[uint64]*session{},

@@ -66,7 +66,11 @@ type want struct {
 // ranked lists what we accept, best first.
 func ranked(ours []Proposal, proto wire.ProtocolID, withKE bool) []want {
 	zero := []uint16{none}
-	var out []want
+	n := 0
+	for _, p := range ours {
+		n += len(p.Encr)
+	}
+	out := make([]want, 0, n)
 	for _, p := range ours {
 		for _, c := range p.Encr {
 			if findCipher(c) == nil {
