@@ -47,6 +47,7 @@ var house = map[string]room{
 	"routing":               {ours: "authz dataplane ops/view config"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
 	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile routing vtemplate"},
+	"client/dhcp":           {ours: "ops/view store", foreign: "github.com/insomniacslk/dhcp golang.org/x/sys"},
 	"client/nat":            {ours: "ops/view", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},
 	"client":                {ours: "authz config dataplane endpoint ikev2 ikev2/eap ikev2/eap/eaptls ikev2/wire ops/view profile routing secret vtemplate"},

@@ -25,6 +25,7 @@ type rawConfig struct {
 	tracks    []entry[rawTrack]
 	metrics   rawMetrics
 	dns       rawDNS
+	dhcpPools []entry[rawDHCPPool]
 	nat       []rawNAT
 
 	accessLists []entry[rawAccessList]
@@ -50,7 +51,7 @@ func (c *rawConfig) keys() []key {
 		{name: "metrics", part: object(&c.metrics), doc: "The Prometheus listener."},
 		{name: "bgp", part: later("there is no BGP speaker in this version"), doc: "The embedded BGP speaker."},
 		{name: "tracks", part: mapOf(&c.tracks, "track", trackNumber, func(v *rawTrack) part { return object(v) }), doc: "Tracked objects by number: what clients, their peers and their sources wait for."},
-		{name: "dhcp-pools", part: later("there is no DHCP server in this version"), doc: "DHCP for the hosts behind a spoke."},
+		{name: "dhcp-pools", part: mapOf(&c.dhcpPools, "dhcp-pool", word, func(v *rawDHCPPool) part { return object(v) }), doc: "DHCP for the hosts behind a spoke: a server for each interface that is named here. Leases survive a restart."},
 		{name: "dns", part: object(&c.dns), doc: "Split DNS for the hosts behind a spoke: names in domains that a hub pushes are resolved by the servers it pushes, through its tunnel, all others by the default servers. Without this section names are not served."},
 		{name: "nat", part: listOf(&c.nat, func(v *rawNAT) part { return object(v) }), otherwise: "nothing is translated", doc: "NAT for the hosts behind a spoke. What leaves by an interface that no entry names keeps its addresses."},
 	}

@@ -41,6 +41,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.Tracks = r.tracks(raw.tracks)
 	cfg.Clients = r.clients(raw.clients, cfg)
 	cfg.DNS = r.dns(&raw.dns, cfg)
+	cfg.DHCPPools = r.dhcpPools(raw.dhcpPools, cfg)
 	cfg.NAT = r.nat(raw.nat, raw.tunnels, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)

@@ -31,8 +31,9 @@ type Config struct {
 	AccessLists map[string]*AccessList
 	PolicyMaps  map[string]*PolicyMap
 
-	DNS DNS
-	NAT []NATRule // in the order of the file
+	DNS       DNS
+	DHCPPools []*DHCPPool // in the order of the file
+	NAT       []NATRule   // in the order of the file
 
 	// Warnings are what an operator should look at, though the configuration works.
 	Warnings Errors

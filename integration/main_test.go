@@ -86,6 +86,8 @@ func helper(role string, args []string) error {
 	}
 	want := pattern(size)
 	switch role {
+	case "dhcpflood":
+		return dhcpFlood(args[0], size)
 	case "serve":
 		l, err := net.Listen("tcp", args[0])
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"flexvpn/client"
+	"flexvpn/client/dhcp"
 	"flexvpn/client/dns"
 	"flexvpn/client/nat"
 	"flexvpn/ops/view"
@@ -18,9 +19,10 @@ import (
 // inside is what this node serves to the hosts behind its clients. It hands what a session says of its
 // tunnel to each service in that service's own words.
 type inside struct {
-	n   *Node
-	dns *dns.Proxy // nil without a dns section
-	nat *nat.NAT   // nil without a nat section
+	n    *Node
+	dns  *dns.Proxy   // nil without a dns section
+	nat  *nat.NAT     // nil without a nat section
+	dhcp *dhcp.Server // nil without DHCP pools
 
 	mu      sync.Mutex
 	sources map[string]string // by client: the interface its tunnel leaves by
@@ -37,6 +39,9 @@ func (n *Node) buildInside() error {
 		}
 	}
 	n.inside = in
+	if err := in.buildDHCP(); err != nil {
+		return err
+	}
 	return in.buildNAT()
 }
 
@@ -53,6 +58,9 @@ func (n *Node) runInside(ctx context.Context, g *errgroup.Group) {
 	if n.inside.dns != nil {
 		g.Go(func() error { return n.inside.dns.Run(ctx) })
 	}
+	if n.inside.dhcp != nil {
+		g.Go(func() error { return n.inside.dhcp.Run(ctx) })
+	}
 	if n.inside.nat != nil {
 		g.Go(func() error { return n.inside.nat.Run(ctx) })
 	}
@@ -62,6 +70,7 @@ func (n *Node) runInside(ctx context.Context, g *errgroup.Group) {
 func (in *inside) Up(u client.TunnelUp) {
 	in.setSource(u)
 	in.natUp(u)
+	in.dhcpUp(u)
 	if in.dns != nil {
 		in.dns.Up(dns.Tunnel{
 			Client: u.Client, Device: u.Tunnel, Inside: u.Inside, Servers: u.Pushed.DNS,
@@ -72,6 +81,9 @@ func (in *inside) Up(u client.TunnelUp) {
 
 // Down implements client.Inside.
 func (in *inside) Down(d client.TunnelDown) {
+	if in.dhcp != nil {
+		in.dhcp.Down(d.Client, d.Wanted)
+	}
 	if in.dns != nil {
 		in.dns.Down(d.Client, d.Wanted)
 	}
@@ -179,6 +191,9 @@ func (n *Node) addInside(v *view.Stats) {
 	}
 	if n.inside.dns != nil {
 		v.DNS = n.inside.dns.Stats()
+	}
+	if n.inside.dhcp != nil {
+		v.DHCP = n.inside.dhcp.Stats()
 	}
 	if n.inside.nat != nil {
 		v.NAT = n.inside.nat.Stats()

@@ -52,6 +52,7 @@ var questions = []question{
 	{http.MethodGet, "/v1/access-lists", call.accessLists},
 	{http.MethodGet, "/v1/tracks", func(c call) error { return writeList(c.w, c.node.Tracks()) }},
 	{http.MethodGet, "/v1/dns", func(c call) error { return c.answer(c.node.DNS()) }},
+	{http.MethodGet, "/v1/dhcp", func(c call) error { return c.answer(c.node.DHCP()) }},
 	{http.MethodGet, "/v1/nat", call.nat},
 	{http.MethodGet, "/v1/stats", func(c call) error { return c.answer(c.node.Stats()) }},
 	{http.MethodGet, "/v1/trace", call.trace},

@@ -9,7 +9,13 @@ import (
 // InsideNode is the part of a Node that serves the hosts behind a spoke.
 type InsideNode interface {
 	DNS() view.DNS
+	DHCP() view.DHCP
 	NAT(ctx context.Context) (view.NAT, error)
+}
+
+// DHCP tells about the address service.
+func (c *Client) DHCP(ctx context.Context) (v view.DHCP, err error) {
+	return v, c.get(ctx, "/v1/dhcp", nil, &v)
 }
 
 func (c call) nat() error {

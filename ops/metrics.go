@@ -62,7 +62,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
 		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
-		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT,
+		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
 	} {
 		out <- d
 	}

@@ -36,6 +36,11 @@ func (a *app) debugDNSCommand() *cobra.Command {
 		"Name queries of hosts behind a spoke, one line each: who asked for what, which way it went, what came back.", "only hosts with this in their address")
 }
 
+func (a *app) debugDHCPCommand() *cobra.Command {
+	return a.debugTopicCommand(view.TopicDHCP, "DHCP messages of hosts behind a spoke",
+		"DHCP messages of hosts behind a spoke, one line each: who asked for what, and what was answered.", "only hosts with this in their hardware address")
+}
+
 func runDebugTopic(ctx context.Context, c *ops.Client, w io.Writer, filter view.TraceFilter, asJSON bool, started func()) error {
 	return c.Trace(ctx, filter, started, func(l view.TraceLine) error {
 		if asJSON {

@@ -51,6 +51,8 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	section("dns answers", s.DNS.Answers)
 	section("dns drops", s.DNS.Drops)
 	section("nat translations", s.NAT)
+	section("dhcp messages", s.DHCP.Messages)
+	section("dhcp drops", s.DHCP.Drops)
 	return t.done()
 }
 

@@ -50,11 +50,7 @@ func sourceText(list []netip.Prefix) string {
 	if len(list) == 0 {
 		return "all"
 	}
-	texts := make([]string, len(list))
-	for i, p := range list {
-		texts[i] = p.String()
-	}
-	return strings.Join(texts, " ")
+	return prefixesText(list)
 }
 
 // iosTranslations is show ip nat translations.

@@ -3,12 +3,16 @@ package opstest
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"flexvpn/ops/view"
 )
 
 // NAT implements ops.Node.
 func (n *Node) NAT(context.Context) (view.NAT, error) { return n.Translated, n.Fail }
+
+// DHCP implements ops.Node.
+func (n *Node) DHCP() view.DHCP { return n.Addressed }
 
 // DNS implements ops.Node.
 func (n *Node) DNS() view.DNS { return n.Named }
@@ -52,5 +56,34 @@ func translated() view.NAT {
 			{Protocol: "tcp", InsideGlobal: ap("10.1.1.2:40001"), InsideLocal: ap("172.16.1.10:40001"), OutsideLocal: ap("192.168.10.80:443"), OutsideGlobal: ap("192.168.10.80:443"), Outside: "tunnel1", Timeout: 431999},
 			{Protocol: "icmp", InsideGlobal: ap("10.1.1.2:7"), InsideLocal: ap("172.16.1.11:7"), OutsideLocal: ap("192.168.10.80:7"), OutsideGlobal: ap("192.168.10.80:7"), Outside: "tunnel1", Timeout: 29},
 		},
+	}
+}
+
+func addressed(now time.Time) view.DHCP {
+	a, soon, late := netip.MustParseAddr, now.Add(23*time.Hour), now.Add(-time.Hour)
+	return view.DHCP{
+		Counters: dhcpStats(),
+		Pools: []view.DHCPPool{
+			{
+				Name: "lan", Interface: "eth1", Network: prefix("172.16.1.0/24"), Size: 101, Lease: 86400,
+				Routers: addrs("172.16.1.1"), DNS: addrs("172.16.1.1"), WINS: addrs("10.10.210.10"), Domain: "example.net",
+				Import: []view.DHCPImport{{Client: "flex1", DNS: addrs("192.168.10.5", "192.168.10.6"), WINS: addrs("10.10.210.10"), Domain: "example.net"}},
+				Bindings: []view.DHCPBinding{
+					{Address: a("172.16.1.50"), Hardware: "52:54:00:12:34:56", Name: "printer", State: "reserved"},
+					{Address: a("172.16.1.100"), Hardware: "52:54:00:00:00:01", ClientID: "0152540000000001", Name: "pc1", Expires: &soon, State: "bound"},
+					{Address: a("172.16.1.101"), Hardware: "52:54:00:00:00:02", Expires: &late, State: "expired"},
+				},
+				Conflicts: []view.DHCPConflict{{Address: a("172.16.1.102"), Method: "arp", Found: now.Add(-time.Minute), Until: now.Add(9 * time.Minute)}},
+			},
+			{Name: "lab", Interface: "eth2", Network: prefix("172.16.2.0/24"), Size: 253, Lease: 3600, Error: "eth2 has no address in 172.16.2.0/24: give it one, for example 172.16.2.1/24"},
+		},
+	}
+}
+
+func dhcpStats() view.DHCPStats {
+	return view.DHCPStats{
+		Messages: map[string]uint64{"discover": 12, "offer": 11, "request": 30, "ack": 29, "nak": 1, "decline": 0, "release": 2, "inform": 0, "other": 0},
+		Drops:    map[string]uint64{"malformed": 4, "relayed": 0, "overload": 900, "exhausted": 0, "conflict": 1, "store": 0},
+		Leases:   map[string]map[string]uint64{"lan": {"free": 100, "bound": 1, "offered": 0}, "lab": {"free": 253, "bound": 0, "offered": 0}},
 	}
 }

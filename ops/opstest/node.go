@@ -26,6 +26,7 @@ type Node struct {
 	Counted    view.Stats
 	Named      view.DNS
 	Translated view.NAT
+	Addressed  view.DHCP
 	Asking     bool  // Login asks for a name and a password
 	Fail       error // what every method that can fail returns, when set
 

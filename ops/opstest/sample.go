@@ -35,6 +35,7 @@ func Sample(now time.Time) *Node {
 		Counted:    stats(),
 		Named:      named(),
 		Translated: translated(),
+		Addressed:  addressed(now),
 	}
 }
 
@@ -199,6 +200,7 @@ func stats() view.Stats {
 		Pools:   []view.Pool{{Name: "flexspokes", Range: "10.1.1.2-10.1.1.254", Size: 253, Used: 2, Remembered: 1}, {Name: "v6", Range: "2001:db8:a::2-2001:db8:a::ffff", Size: 65534, Used: 1}},
 		Clients: map[string]string{"flex1": "ACTIVE", "flex2": "BACKOFF"},
 		DNS:     dnsStats(),
+		DHCP:    dhcpStats(),
 		NAT:     map[string]uint64{"tunnel1": 1234, "eth0": 99},
 	}
 }

@@ -109,7 +109,7 @@ type DHCPConflict struct {
 type DHCPStats struct {
 	Messages map[string]uint64            `json:"messages_total"` // by type, both directions: discover, offer …
 	Drops    map[string]uint64            `json:"drops_total"`    // by reason
-	Leases   map[string]map[string]uint64 `json:"leases"`         // by pool and state: size, bound, offered
+	Leases   map[string]map[string]uint64 `json:"leases"`         // by pool and state: free, bound, offered
 }
 
 // NAT is the address translation for the hosts behind a spoke.

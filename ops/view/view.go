@@ -229,5 +229,6 @@ type Stats struct {
 	Pools         []Pool            `json:"pools"`        // without leases
 	Clients       map[string]string `json:"clients"`      // state, as in Client.State, by client profile
 	DNS           DNSStats          `json:"dns"`
+	DHCP          DHCPStats         `json:"dhcp"`
 	NAT           map[string]uint64 `json:"nat_translations_total"` // by outside interface
 }
