@@ -46,7 +46,7 @@ var house = map[string]room{
 	"vtemplate":             {ours: "authz config dataplane ikev2 ikev2/wire secret"},
 	"routing":               {ours: "authz dataplane ops/view config"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
-	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile routing vtemplate"},
+	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile radiusdict routing vtemplate"},
 	"client/dhcp":           {ours: "ops/view store", foreign: "github.com/insomniacslk/dhcp golang.org/x/sys"},
 	"client/nat":            {ours: "ops/view", foreign: "github.com/google/nftables github.com/mdlayher/netlink golang.org/x/sys"},
 	"client/dns":            {ours: "ops/view", foreign: "github.com/miekg/dns golang.org/x/sys"},

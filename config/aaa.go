@@ -25,7 +25,7 @@ func (a *rawAAA) keys() []key {
 		{name: "groups", part: mapOf(&a.groups, "server group", word, func(v *rawAAAGroup) part { return object(v) }), doc: "Servers that stand in for each other. Profiles, keyrings and accounting name groups."},
 		{name: "nas-identifier", part: text(&a.nasIdentifier, 253), otherwise: "the node's name", example: "hub1", doc: "NAS-Identifier in every request (RFC 2865 section 5.32)."},
 		{name: "nas-address", part: unicast(&a.nasAddress), otherwise: "the address that requests come from", example: "192.0.2.1", doc: "NAS-IP-Address or NAS-IPv6-Address in every request."},
-		{name: "dynamic-authorization", part: later("there is no dynamic authorization in this version"), doc: "Who may end and change sessions: Disconnect-Request and CoA-Request (RFC 5176)."},
+		{name: "dynamic-authorization", part: object(&a.dynamic), doc: "Who may end and change sessions: Disconnect-Request and CoA-Request (RFC 5176)."},
 	}
 }
 

@@ -16,6 +16,7 @@ aaa:
     r2: {address: "2001:db8::10", secret: 0x00ff, auth-port: 1645, acct-port: 1646, timeout: 1s, tries: 2, source: "2001:db8::1", vrf: mgmt}
   groups: {radius: {servers: [r2, r1], dead-time: 5m}}
   nas-address: 192.0.2.1
+  dynamic-authorization: {clients: [{address: 192.0.2.0/24, secret: of the steering client}]}
 ikev2:
   name-manglers: {domains: {fqdn: domain, eap: {part: suffix}}}
   keyrings: {spokes: {aaa: {name-mangler: domains}}}
@@ -27,6 +28,7 @@ ikev2:
       authorization:
         group: {list: radius, name-mangler: domains, override: true, unreachable: local, policy: default}
         user: {list: cached}
+      accounting: {interim: 10m}
       virtual-template: 1
   authorization-policies: {default: {}}
 virtual-templates: {1: {mode: auto, address: 10.1.1.1/32}}
@@ -51,4 +53,6 @@ virtual-templates: {1: {mode: auto, address: 10.1.1.1/32}}
 		List: "radius", Policy: "default", Servers: group, Mangler: mangler, Password: p.Group.Password, Local: true, Override: true,
 	})
 	equal(t, "the user's authorization", p.User, Authorization{List: "cached"})
+	equal(t, "accounting", p.Accounting, ProfileAccounting{group, 10 * time.Minute})
+	equal(t, "ports", cfg.AAA.Dynamic.Ports, []uint16{3799, 1700})
 }

@@ -36,7 +36,7 @@ func (p *rawProfile) keys() []key {
 		{name: "certificate", part: object(&p.certificate), doc: "Certificate, private key and trusted authorities. Required with `certificate`."},
 		{name: "eap", part: object(&p.eap), doc: "Who judges a hub's peers, or what a client logs in with. Used with `eap` in `authentication`."},
 		{name: "authorization", part: object(&p.authorization), doc: "Where a spoke's attributes come from; the user's win over the group's."},
-		{name: "accounting", part: later("there is no accounting in this version"), doc: "Start, Interim-Update and Stop records of the profile's sessions (RFC 2866)."},
+		{name: "accounting", part: object(&p.accounting), doc: "Start, Interim-Update and Stop records of the profile's sessions (RFC 2866)."},
 		{name: "virtual-template", part: integer(&p.template, 1, maxTemplate), otherwise: "the profile does not answer: it serves clients only", example: "1", doc: "The template that is cloned for each peer that this profile answers."},
 		{name: "dpd", part: object(&p.dpd), doc: "Dead peer detection (RFC 7296 section 2.4)."},
 		{name: "routes", part: object(&p.routes), doc: "Clients only: the routes this node pushes to its hub and accepts from it. A hub has them in its authorization policies."},

@@ -16,6 +16,8 @@ import (
 type AAA interface {
 	// Ask asks for attributes or keys; done is called once.
 	Ask(q authz.Ask, done func(authz.Answer))
+	// Account takes one record to deliver.
+	Account(authz.Record)
 }
 
 // facts are what servers are told of s. It takes s.mu.

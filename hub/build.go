@@ -121,7 +121,7 @@ func (s *session) childGone(e ikev2.ChildGone) {
 		s.log().Warn("remove child sa", "spi", spiText(e.SPIIn), "err", err)
 	}
 	if left == 0 {
-		s.close("the peer deleted the last Child SA")
+		s.close("the peer deleted the last Child SA", authz.CauseUserRequest)
 	}
 }
 

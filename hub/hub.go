@@ -45,11 +45,12 @@ type Config struct {
 
 // A Hub answers peers. It implements endpoint.Handler.
 type Hub struct {
-	cfg      Config
-	jobs     *jobs
-	policies map[string]*attributes // local authorization policies
-	started  time.Time              // tells the session ids of this run from those of others
-	noted    noted
+	cfg       Config
+	jobs      *jobs
+	policies  map[string]*attributes // local authorization policies
+	started   time.Time              // tells the session ids of this run from those of others
+	noted     noted
+	deadlines deadlines
 
 	mu         sync.Mutex
 	lastID     uint64
@@ -58,6 +59,7 @@ type Hub struct {
 	byName     map[string]*session              // by virtual-access
 	given      map[*profile.Profile]*attributes // the last that a session of the profile was given
 	compared   attributes                       // by give, each with the last
+	index      index                            // of those that are up
 	stopping   bool
 	idle       sync.Cond // signalled when a session leaves; used by Stop
 	failed     failedRing
@@ -81,7 +83,10 @@ type session struct {
 	eap     eapPart
 	implied *attributes // came with the key; only the session's jobs touch it; nil: nothing
 
+	indexed []indexKey // guarded by Hub.mu
+
 	mu       sync.Mutex
+	account  accountPart
 	state    state
 	granted  grant
 	spec     dataplane.Interface // as last applied; Name is empty before the first Install
@@ -151,6 +156,8 @@ func New(cfg Config) *Hub {
 		byName:     map[string]*session{},
 		given:      map[*profile.Profile]*attributes{},
 	}
+	h.index = index{}
+	h.deadlines.fire = func(s *session) { h.jobs.push(&s.queue, s.due) }
 	h.idle.L = &h.mu
 	h.stats.init()
 	return h
@@ -210,6 +217,7 @@ func (s *session) react(e ikev2.Event) {
 		s.childGone(e)
 	case ikev2.Moved:
 		s.moved(e)
+		s.hub.reindex(s)
 	case ikev2.IKERekeyed:
 		s.log().Info("ike sa rekeyed", "suite", e.Suite.String())
 	case ikev2.Closed:

@@ -3,6 +3,7 @@ package hub
 import (
 	"time"
 
+	"flexvpn/authz"
 	"flexvpn/ikev2"
 )
 
@@ -31,14 +32,19 @@ func (s *session) claim(next func()) {
 
 // close takes the session down now and lets the engine say good-bye in its own time. It runs as a
 // job of s.
-func (s *session) close(why string) { s.leave(why, (*ikev2.SA).Close) }
+func (s *session) close(why string, cause authz.TerminateCause) {
+	s.leave(why, cause, (*ikev2.SA).Close)
+}
 
 // giveWay is close with a good-bye that says another session has taken the place.
-func (s *session) giveWay(why string) { s.leave(why, (*ikev2.SA).Replace) }
+func (s *session) giveWay(why string) { s.leave(why, authz.CauseNASRequest, (*ikev2.SA).Replace) }
 
-func (s *session) leave(why string, goodBye func(*ikev2.SA, time.Time, string)) {
+func (s *session) leave(why string, cause authz.TerminateCause, goodBye func(*ikev2.SA, time.Time, string)) {
 	s.mu.Lock()
 	s.closeWhy = why
+	if s.account.cause == 0 {
+		s.account.cause = cause
+	}
 	if s.state != gone {
 		s.state = closing
 	}

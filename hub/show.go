@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"flexvpn/authz"
 	"flexvpn/dataplane"
 	"flexvpn/ops/view"
 	"flexvpn/profile"
@@ -157,7 +158,7 @@ func (h *Hub) Clear(id string) bool {
 	if s == nil {
 		return false
 	}
-	h.jobs.push(&s.queue, func() { s.close("cleared by the operator") })
+	h.jobs.push(&s.queue, func() { s.close("cleared by the operator", authz.CauseAdminReset) })
 	return true
 }
 
@@ -178,7 +179,7 @@ func (h *Hub) Rekey(id string, kind view.RekeyKind) bool {
 func (h *Hub) ClearAll() int {
 	all := h.snapshot()
 	for _, s := range all {
-		h.jobs.push(&s.queue, func() { s.close("cleared by the operator") })
+		h.jobs.push(&s.queue, func() { s.close("cleared by the operator", authz.CauseAdminReset) })
 	}
 	return len(all)
 }
@@ -193,7 +194,7 @@ func (h *Hub) PlaneEvent(e dataplane.Event) bool {
 		return false
 	}
 	profile.OnPlaneEvent(s.conn, e, func(why string) {
-		h.jobs.push(&s.queue, func() { s.close(why) })
+		h.jobs.push(&s.queue, func() { s.close(why, authz.CauseNASError) })
 	})
 	return true
 }
@@ -204,7 +205,7 @@ func (h *Hub) Stop(ctx context.Context) {
 	h.stopping = true
 	h.mu.Unlock()
 	for _, s := range h.snapshot() {
-		h.jobs.push(&s.queue, func() { s.close("the hub is shutting down") })
+		h.jobs.push(&s.queue, func() { s.close("the hub is shutting down", authz.CauseAdminReboot) })
 	}
 	stop := context.AfterFunc(ctx, func() {
 		h.mu.Lock()
@@ -217,5 +218,6 @@ func (h *Hub) Stop(ctx context.Context) {
 		h.idle.Wait()
 	}
 	h.mu.Unlock()
+	h.deadlines.stop()
 	h.jobs.close()
 }

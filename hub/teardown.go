@@ -3,6 +3,7 @@ package hub
 import (
 	"time"
 
+	"flexvpn/authz"
 	"flexvpn/ikev2"
 	"flexvpn/ops/view"
 	"flexvpn/profile"
@@ -16,14 +17,21 @@ func (s *session) established(e ikev2.Established) {
 	s.mu.Unlock()
 	s.hub.stats.up(e.Took)
 	s.log().Info("session up", "profile", s.profile.Config.Name, "interface", name, "addresses", assigned(attrs), "took", e.Took.Round(time.Microsecond))
+	s.hub.enter(s)
+	s.begin()
 }
 
 // teardown gives back everything the session holds, in the reverse order of its making. It may be
 // called twice.
 func (s *session) teardown() {
 	h := s.hub
+	h.deadlines.set(s, time.Time{})
+	h.leave(s)
 	s.mu.Lock()
 	name, leases := s.spec.Name, s.granted.lease
+	if name != "" {
+		s.account.final = s.count()
+	}
 	s.spec.Name, s.spec.Children, s.granted.lease = "", nil, nil
 	s.mu.Unlock()
 	if name != "" {
@@ -63,6 +71,7 @@ func (s *session) ended(e ikev2.Closed) {
 	}
 	h := s.hub
 	if wasUp {
+		s.record(authz.RecordStop, s.causeOf(e.Reason))
 		h.stats.down(e.Reason)
 		s.log().Info("session down", "reason", string(e.Reason), "detail", detail)
 	} else {

@@ -2,11 +2,13 @@ package node
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"flexvpn/authz"
+	"flexvpn/endpoint/endpointtest"
 	"flexvpn/radiusdict"
 	"flexvpn/routing"
 )
@@ -17,6 +19,8 @@ type fakeAAA struct {
 	pairs map[string][]string
 	errs  map[string]error
 	asked []authz.Ask
+
+	records []authz.Record
 }
 
 func (f *fakeAAA) Ask(q authz.Ask, done func(authz.Answer)) {
@@ -40,6 +44,8 @@ func (f *fakeAAA) Ask(q authz.Ask, done func(authz.Answer)) {
 		done(a)
 	})
 }
+
+func (f *fakeAAA) Account(r authz.Record) { f.records = append(f.records, r) }
 
 const aaaText = "aaa: {servers: {r1: {address: 192.0.2.10, secret: a test secret}}, groups: {g: {servers: r1}}}\nikev2:\n"
 
@@ -216,4 +222,182 @@ func TestKeysFromServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+const accountingLine = "accounting: {interim: 10m}\n      virtual-template: 1"
+
+func accountingHub(changes ...string) string {
+	return aaaHub(append([]string{"virtual-template: 1\n      dpd", accountingLine + "\n      dpd"}, changes...)...)
+}
+
+func (f *fakeAAA) kinds() (out []string) {
+	for _, r := range f.records {
+		out = append(out, fmt.Sprintf("%d/%d", r.Kind, r.Cause))
+	}
+	return out
+}
+
+// Start, an Interim-Update about every ten minutes, and a Stop with the reason, all with the same
+// ids and with the server's Class.
+func TestAccounting(t *testing.T) {
+	inWorld(t, func(w *world) {
+		fake := &fakeAAA{pairs: map[string][]string{"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": nil}}
+		w.aaa = fake
+		h, s := w.end("192.0.2.1", accountingHub(), nil), w.end("192.0.2.2", spokeText("spoke1"), nil)
+		h.run()
+		stop := s.run()
+		w.after(34 * time.Minute)
+		stop()
+		w.after(time.Second)
+		if got := fmt.Sprint(fake.kinds()); got != "[1/0 3/0 3/0 3/0 2/1]" {
+			t.Fatalf("the records are %s: want a start, three updates and a stop on user request", got)
+		}
+		first, last := fake.records[0], fake.records[4]
+		if first.User != "spoke1.branch.example.net" || first.Session.ID == "" || first.Session.AuditID == "" || first.Session.Interface != "va1" ||
+			last.Session.ID != first.Session.ID || last.Session.AuditID != first.Session.AuditID || first.Attributes.Address.V.String() != "10.1.1.2" {
+			t.Errorf("the first is %+v, the last %+v", first, last)
+		}
+		if last.Duration < 33*time.Minute || last.Duration > 35*time.Minute {
+			t.Errorf("the session lasted %s", last.Duration)
+		}
+		for _, r := range fake.records[1:4] {
+			if r.Duration%(10*time.Minute) == 0 {
+				t.Errorf("an update after exactly %s is not jittered", r.Duration)
+			}
+		}
+	})
+}
+
+// What the server asks for wins over the configured interval, and each end has its cause.
+func TestTerminateCauses(t *testing.T) {
+	for want, end := range map[string]func(w *world, h, s *end){
+		"2/6": func(_ *world, h, _ *end) { h.Node.hub.ClearAll() },
+		"2/2": func(w *world, _, _ *end) { w.net.Set(endpointtest.Link{Loss: 1}) },
+	} {
+		inWorld(t, func(w *world) {
+			fake := &fakeAAA{pairs: map[string][]string{"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": nil}}
+			w.aaa = fake
+			h, s := w.end("192.0.2.1", accountingHub(), nil), w.end("192.0.2.2", spokeText("spoke1"), nil)
+			h.run()
+			s.run()
+			w.after(time.Second)
+			end(w, h, s)
+			w.after(2 * time.Minute)
+			if got := fake.kinds(); len(got) < 2 || got[0] != "1/0" || got[1] != want {
+				t.Errorf("the records are %v, want a stop with %s", got, want)
+			}
+		})
+	}
+}
+
+func replyOf(t *testing.T, build func(*radiusdict.Reply)) *radiusdict.Reply {
+	t.Helper()
+	var r radiusdict.Reply
+	build(&r)
+	return &r
+}
+
+// Session-Timeout ends a session to the second, Idle-Timeout when nothing passed; neither before.
+func TestTimeouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		change *radiusdict.Reply
+		alive  time.Duration
+		cause  string
+	}{
+		"session-timeout": {replyOf(t, func(r *radiusdict.Reply) { r.SessionTimeout = 5 * time.Minute }), 4*time.Minute + 50*time.Second, "2/5"},
+		"idle-timeout":    {replyOf(t, func(r *radiusdict.Reply) { r.IdleTimeout = 2 * time.Minute }), time.Minute + 50*time.Second, "2/4"},
+	} {
+		inWorld(t, func(w *world) {
+			fake := &fakeAAA{pairs: map[string][]string{"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": nil}}
+			w.aaa = fake
+			h, s := w.end("192.0.2.1", accountingHub(), nil), w.end("192.0.2.2", spokeText("spoke1"), nil)
+			h.run()
+			s.run()
+			w.after(time.Second)
+			got := make(chan authz.ErrorCause, 1)
+			h.Node.hub.Change(authz.SessionKeys{User: "spoke1.branch.example.net"}, c.change, func(cause authz.ErrorCause) { got <- cause })
+			w.after(c.alive)
+			if cause := <-got; cause != 0 {
+				t.Fatalf("%s: the change is refused with %d", name, cause)
+			}
+			h.wantUp(1, name+": its time is not over")
+			w.after(20 * time.Second)
+			if kinds := fake.kinds(); len(kinds) < 2 || kinds[1] != c.cause {
+				t.Errorf("%s: the records are %v, want a stop with %s", name, kinds, c.cause)
+			}
+			if !strings.Contains(h.log.String(), name) {
+				t.Errorf("the log does not say why:\n%s", h.log)
+			}
+		})
+	}
+}
+
+// Each key finds the session, all of them must fit, and what a live session cannot take is refused.
+func TestSteering(t *testing.T) {
+	inWorld(t, func(w *world) {
+		fake := &fakeAAA{pairs: map[string][]string{
+			"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": {"ip:route=172.31.0.0/16"}, "spoke2.branch.example.net": nil,
+		}}
+		w.aaa = fake
+		h := w.end("192.0.2.1", accountingHub(), nil)
+		h.run()
+		w.end("192.0.2.2", spokeText("spoke1"), nil).run()
+		w.after(time.Second)
+		w.end("192.0.2.3", spokeText("spoke2"), nil).run()
+		w.after(time.Second)
+		facts := fake.records[0].Session
+		order := func(k authz.SessionKeys, change func(*radiusdict.Reply)) authz.ErrorCause {
+			got := make(chan authz.ErrorCause, 1)
+			done := func(c authz.ErrorCause) { got <- c }
+			if change == nil {
+				h.Node.hub.Disconnect(k, done)
+			} else {
+				h.Node.hub.Change(k, replyOf(t, change), done)
+			}
+			return <-got
+		}
+		longer := func(r *radiusdict.Reply) { r.SessionTimeout = time.Hour }
+		for _, k := range []authz.SessionKeys{
+			{User: "spoke1.branch.example.net"},
+			{ID: facts.ID},
+			{AuditID: facts.AuditID},
+			{Station: "192.0.2.2"},
+			{Address: netip.MustParseAddr("10.1.1.2")},
+			{User: "spoke1.branch.example.net", ID: facts.ID, Station: "192.0.2.2"},
+		} {
+			if cause := order(k, longer); cause != 0 {
+				t.Errorf("%+v is refused with %d", k, cause)
+			}
+		}
+		for _, k := range []authz.SessionKeys{{}, {User: "nobody"}, {User: "spoke1.branch.example.net", Station: "192.0.2.3"}} {
+			if cause := order(k, nil); cause != authz.ErrorSessionNotFound {
+				t.Errorf("%+v: %d", k, cause)
+			}
+		}
+		if cause := order(authz.SessionKeys{ID: facts.ID}, func(r *radiusdict.Reply) { r.Pool = "p4" }); cause != authz.ErrorUnsupportedAttribute {
+			t.Errorf("a pool cannot change, and got %d", cause)
+		}
+		if cause := order(authz.SessionKeys{ID: facts.ID}, func(*radiusdict.Reply) {}); cause != authz.ErrorMissingAttribute {
+			t.Errorf("no change got %d", cause)
+		}
+		if cause := order(authz.SessionKeys{ID: facts.ID}, func(r *radiusdict.Reply) {
+			r.Routes = []radiusdict.Route{{Prefix: netip.MustParsePrefix("172.30.0.0/16"), Distance: 7}}
+		}); cause != 0 {
+			t.Errorf("routes got %d", cause)
+		}
+		static, err := h.fib.Routes(routing.ProtocolStatic)
+		if err != nil || len(static) != 1 || static[0].Prefix.String() != "172.30.0.0/16" {
+			t.Errorf("the routes are %v, %v", static, err)
+		}
+		if got := attributesOf(h, "va1"); !strings.Contains(got, "session-timeout=1h0m0s (radius coa)") {
+			t.Errorf("show session tells\n%s", got)
+		}
+		if cause := order(authz.SessionKeys{ID: facts.ID}, nil); cause != 0 {
+			t.Errorf("the disconnect is refused with %d", cause)
+		}
+		w.after(100 * time.Millisecond)
+		if kinds := fake.kinds(); kinds[len(kinds)-1] != "2/6" {
+			t.Errorf("the records are %v", kinds)
+		}
+	})
 }

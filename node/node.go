@@ -20,7 +20,6 @@ import (
 
 	"flexvpn/authz"
 	"flexvpn/authz/pool"
-	"flexvpn/authz/radius"
 	"flexvpn/client"
 	"flexvpn/client/track"
 	"flexvpn/config"
@@ -63,7 +62,7 @@ type Node struct {
 	endpoint *endpoint.Endpoint
 	eap      map[string]authz.EAPAuthenticator // by profile
 	hub      *hub.Hub                          // nil when no profile answers
-	aaa      *radius.Client                    // nil without servers
+	aaa      *aaa                              // nil without servers
 	clients  []*client.Client
 	tracks   *track.Set
 	debug    ops.Debug
@@ -145,7 +144,9 @@ func (n *Node) build() (err error) {
 	if err := n.buildPools(); err != nil {
 		return err
 	}
-	n.buildAAA()
+	if err := n.buildAAA(); err != nil {
+		return err
+	}
 	if n.eap, err = n.eapAuthenticators(); err != nil {
 		return err
 	}
@@ -305,6 +306,9 @@ func (n *Node) addressOwner(a netip.Addr) (string, error) {
 
 // serve runs all tasks until ctx ends or one fails.
 func (n *Node) serve(ctx context.Context, control *ops.Control) error {
+	if err := n.startAAA(ctx); err != nil {
+		return err
+	}
 	// The endpoint outlives the others: peers are told good-bye over it.
 	ike, stopIKE := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopIKE()
@@ -395,9 +399,7 @@ func (n *Node) close() error {
 	if n.routes != nil {
 		errs = append(errs, n.routes.Sweep())
 	}
-	if n.aaa != nil {
-		n.aaa.Close()
-	}
+	errs = append(errs, n.closeAAA())
 	if n.pools != nil {
 		errs = append(errs, n.pools.Close())
 	}

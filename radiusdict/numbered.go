@@ -85,6 +85,9 @@ var microsoft = map[byte]number{
 // Add takes one attribute without a vendor; one that is not known has no effect here.
 func (r *Reply) Add(n byte, value []byte) error { return r.add(standard, n, value) }
 
+// Known reports whether an attribute without a vendor is known.
+func Known(n byte) bool { _, ok := standard[n]; return ok }
+
 // AddVendor takes one attribute of a vendor.
 func (r *Reply) AddVendor(vendor uint32, n byte, value []byte) error {
 	switch vendor {

@@ -38,6 +38,7 @@ const (
 	attrCalledStationID   = 30
 	attrCallingStationID  = 31
 	attrNASIdentifier     = 32
+	attrProxyState        = 33
 	attrAcctStatusType    = 40
 	attrAcctDelayTime     = 41
 	attrAcctInputOctets   = 42
