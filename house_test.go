@@ -57,12 +57,16 @@ var house = map[string]room{
 	"ops/opstest":           {ours: "ops ops/view"},
 	"netlab":                {},
 	"demo":                  {ours: "netlab ops/view"},
-	"node": {ours: "authz authz/eaplocal authz/pool authz/radius client config dataplane dataplane/edge dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
+	"node": {ours: "authz authz/eaplocal authz/pool authz/radius client config dataplane dataplane/edge dataplane/kernel dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"client/dhcp client/dns client/nat client/track " +
 		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
 	"bench":       {ours: "ikev2/suite/floor load netlab node ops"},
 	"integration": {},
+
+	"dataplane/kernel":       {ours: "dataplane dataplane/kernel/nlmsg dataplane/kernel/xfrm secret", foreign: "golang.org/x/sys"},
+	"dataplane/kernel/nlmsg": {foreign: "golang.org/x/sys"},
+	"dataplane/kernel/xfrm":  {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
 }
 
 // pkg is what `go list -json` tells of a package.

@@ -18,6 +18,10 @@ type Rig struct {
 	Plane dataplane.Plane
 	// Traffic moves packets through the plane; nil for a plane that forwards nothing.
 	Traffic Traffic
+	// Kernel: ESP and GRE are the kernel's. It takes GRE without options only, leaves the segment size
+	// to nftables, counts padding for confidentiality as content, and its counters of a namespace do
+	// not tell a dummy packet from a broken one.
+	Kernel bool
 }
 
 // Traffic is both sides of a plane: the host that sends and receives inner packets, and the network

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"flexvpn/dataplane"
 )
@@ -124,6 +125,9 @@ func testGRE(t *testing.T, b *bench) {
 		}
 		bare := slices.Concat([]byte{0, 0}, ether[next], p[1])
 		b.in("fvt0", e.Seal(bare, 47, Options{}), p[1], "plain GRE")
+		if b.Kernel {
+			continue
+		}
 		keyed := slices.Concat([]byte{0x30, 0}, ether[next], []byte{0, 0, 0, 9, 0, 0, 0, 1}, p[1])
 		b.in("fvt0", e.Seal(keyed, 47, Options{}), p[1], "GRE with key and sequence number, RFC 2890")
 		summed := slices.Concat([]byte{0x80, 0}, ether[next], []byte{0, 0, 0, 0}, p[1])
@@ -213,8 +217,9 @@ func testESN(t *testing.T, b *bench) {
 	e := &End{Child: &child}
 	p := families()[4][1]
 	b.in("fvt0", e.Seal(p, 4, Options{Seq: 1<<32 - 1}), p, "the last number without ESN")
+	before := b.Plane.Drops()["replayed"]
 	b.Traffic.Deliver(hub, spoke, e.Seal(p, 4, Options{Seq: 1 << 32}))
-	if c := b.counters("fvt0").Children[0]; c.Replayed != 1 {
+	if c := b.counters("fvt0").Children[0]; c.InPackets != 1 || b.Plane.Drops()["replayed"] != before+1 {
 		t.Errorf("sequence number 0 was taken without ESN: %+v", c)
 	}
 }
@@ -318,12 +323,15 @@ func testPadding(t *testing.T, b *bench) {
 	b.notIn("fvt0", e.Seal(families()[4][1], 6, Options{}), e, "a bare TCP segment")
 	b.notIn("fvt0", e.Seal(families()[4][1][:30], 4, Options{}), e, "an IP packet that is cut")
 	b.notIn("fvt0", e.Seal(nil, 4, Options{}), e, "no packet at all")
-	if d := b.Plane.Drops(); d["integrity"] != 0 || d["replayed"] != 0 {
+	if d := b.Plane.Drops(); d["integrity"] != 0 && !b.Kernel || d["replayed"] != 0 {
 		t.Errorf("drops %v", d)
 	}
 }
 
 func testMSS(t *testing.T, b *bench) {
+	if b.Kernel {
+		return // whoever decorates the plane clamps
+	}
 	child := gcm(0x1001)
 	spec := NewInterface("fvt0", child)
 	spec.AdjustMSS = 1360
@@ -410,9 +418,13 @@ func testCounters(t *testing.T, b *bench) {
 		t.Errorf("a new interface had traffic: %+v", c)
 	}
 	var in, out uint64
+	padding := Options{TFC: 50}
+	if b.Kernel {
+		padding.TFC = 0
+	}
 	for _, p := range families() {
 		b.out("fvt0", e, p[0])
-		b.in("fvt0", e.Seal(p[1], map[byte]uint8{4: 4, 6: 41}[p[1][0]>>4], Options{TFC: 50}), p[1], "a packet")
+		b.in("fvt0", e.Seal(p[1], map[byte]uint8{4: 4, 6: 41}[p[1][0]>>4], padding), p[1], "a packet")
 		out += uint64(len(p[0]))
 		in += uint64(len(p[1]))
 	}
@@ -438,8 +450,11 @@ func testMovedPeer(t *testing.T, b *bench) {
 	if got := b.Traffic.Received("fvt0"); !bytes.Equal(got, p) {
 		t.Fatalf("a packet by a changed NAT mapping arrived as %x", got)
 	}
-	if c := b.counters("fvt0").Children[0]; c.Elsewhere != 1 {
-		t.Errorf("it was counted %d times", c.Elsewhere)
+	for n := 0; b.counters("fvt0").Children[0].Elsewhere != 1; n++ {
+		if n == 500 {
+			t.Fatalf("it was counted %d times", b.counters("fvt0").Children[0].Elsewhere)
+		}
+		time.Sleep(10 * time.Millisecond) // a kernel's plane hears of it a little later
 	}
 	sentTo := func() netip.AddrPort {
 		b.Traffic.Send("fvt0", families()[4][0])
@@ -469,7 +484,7 @@ func testNonsense(t *testing.T, b *bench) {
 	b.notIn("fvt0", stranger, e, "an SPI that nobody has")
 	b.Traffic.Deliver(hub, spoke, []byte{0xff}) // NAT keepalive
 	d := b.Plane.Drops()
-	if d["unknown_spi"] == 0 || d["malformed"] == 0 || d["integrity"] == 0 {
+	if d["unknown_spi"] == 0 || d["malformed"] == 0 && !b.Kernel || d["integrity"] == 0 {
 		t.Errorf("drops %v: want unknown_spi, malformed and integrity counted", d)
 	}
 	if c := b.counters("fvt0"); c.InPackets != 1 {

@@ -1,0 +1,353 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"flexvpn/dataplane"
+	"flexvpn/dataplane/kernel/nlmsg"
+	"flexvpn/dataplane/kernel/xfrm"
+)
+
+// apply changes a device that is there: what is new is added, then the policies are switched, then
+// what is old is removed. On error what was done is undone.
+func (d *device) apply(spec *dataplane.Interface) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone {
+		return fmt.Errorf("interface %s: it was removed meanwhile", d.name)
+	}
+	if err := d.change(spec); err != nil {
+		return fmt.Errorf("interface %s: %w", d.name, explain(err))
+	}
+	return nil
+}
+
+// undo is what has to be done again, the latest first.
+type undo []func() error
+
+func (u undo) run(err error) error {
+	for _, f := range slices.Backward(u) {
+		err = errors.Join(err, f())
+	}
+	return err
+}
+
+func (d *device) change(spec *dataplane.Interface) error {
+	pl, err := d.plan(spec)
+	if err != nil {
+		return err
+	}
+	spis := spisOf(pl.added)
+	if err := d.plane.claim(d, spis); err != nil {
+		return err
+	}
+	u := undo{func() error { d.plane.release(d, spis); return nil }}
+	policies := d.wantedPolicies(spec)
+	for _, step := range []func() (func() error, error){
+		func() (func() error, error) { return d.changeLink(spec) },
+		func() (func() error, error) { return d.addStates(pl) },
+		func() (func() error, error) { return d.move(pl, spec.Path) },
+		func() (func() error, error) { return d.limit(pl, spec) },
+		func() (func() error, error) { return d.switchPolicies(policies) },
+	} {
+		back, err := step()
+		if err != nil {
+			return u.run(err)
+		}
+		if back != nil {
+			u = append(u, back)
+		}
+	}
+	old := d.spec
+	d.commit(spec, pl, policies)
+	d.plane.release(d, spisOf(pl.removed))
+	d.tidy(&old, pl)
+	return nil
+}
+
+// tidy removes what is no longer wanted. The new state stands: what fails here is told, not undone.
+func (d *device) tidy(old *dataplane.Interface, pl *plan) {
+	var states, addresses []*nlmsg.Message
+	for _, c := range pl.removed {
+		states = append(states, c.in.Delete(), c.out.Delete())
+	}
+	for _, p := range old.Addresses {
+		if !slices.Contains(d.spec.Addresses, p) {
+			addresses = append(addresses, address(unix.RTM_DELADDR, d.index, p, 0))
+		}
+	}
+	if err := errors.Join(d.plane.xfrm.Do(states...), d.plane.rtnl.Do(addresses...)); err != nil {
+		d.plane.opt.Log.Warn("remove what an interface no longer has", "interface", d.name, "err", err)
+	}
+}
+
+// changeLink changes MTU and alias and adds addresses.
+func (d *device) changeLink(spec *dataplane.Interface) (func() error, error) {
+	var do, back []*nlmsg.Message
+	if spec.MTU != d.spec.MTU || spec.Alias != d.spec.Alias {
+		do, back = append(do, d.link(spec).set()), append(back, d.link(&d.spec).set())
+	}
+	for _, p := range spec.Addresses {
+		if !slices.Contains(d.spec.Addresses, p) {
+			do = append(do, address(unix.RTM_NEWADDR, d.index, p, unix.RT_SCOPE_UNIVERSE))
+			back = append(back, address(unix.RTM_DELADDR, d.index, p, 0))
+		}
+	}
+	undo := func() error { return d.plane.rtnl.Do(back...) }
+	if err := d.plane.rtnl.Do(do...); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return undo, nil
+}
+
+func (d *device) addStates(pl *plan) (func() error, error) {
+	undo := func() error {
+		var all []*nlmsg.Message
+		for _, c := range pl.added {
+			all = append(all, c.in.Delete(), c.out.Delete())
+		}
+		return d.plane.xfrm.Do(all...)
+	}
+	if err := d.plane.xfrm.Do(additions(pl.keyed)...); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return undo, nil
+}
+
+// kept are the children that a plan neither adds nor removes.
+func (d *device) kept(pl *plan) (all []*child) {
+	for _, c := range d.children {
+		if slices.Contains(pl.children, c) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// move lets the states that stand follow the path: other ports are an update, other addresses a
+// migration.
+func (d *device) move(pl *plan, to dataplane.Path) (func() error, error) {
+	from, children := d.spec.Path, d.kept(pl)
+	if from == to || len(children) == 0 {
+		return nil, nil
+	}
+	undo := func() error { return d.relocate(children, to, from) }
+	if err := d.relocate(children, from, to); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return undo, nil
+}
+
+func (d *device) relocate(children []*child, from, to dataplane.Path) error {
+	if from.Encap == to.Encap && from.Local.Addr() == to.Local.Addr() && from.Remote.Addr() == to.Remote.Addr() {
+		if !to.Encap {
+			return nil // ports mean nothing
+		}
+		return d.update(children, func(c *child) { c.locate(to) })
+	}
+	return d.migrate(children, from, to)
+}
+
+// update changes children and tells the kernel.
+func (d *device) update(children []*child, change func(*child)) error {
+	var all []*nlmsg.Message
+	for _, c := range children {
+		change(c)
+		for _, s := range []*xfrm.State{&c.in, &c.out} {
+			m := s.Update()
+			m.Absent = c.dead
+			all = append(all, m)
+		}
+	}
+	return d.plane.xfrm.Do(all...)
+}
+
+// migrate moves states to other addresses. The kernel moves one state at a time, together with a
+// policy that must point to the old addresses: one that no packet matches serves, so that the true
+// ones are switched once, by themselves.
+func (d *device) migrate(children []*child, from, to dataplane.Path) error {
+	d.keepCounters(children)
+	var all []*nlmsg.Message
+	for _, c := range children {
+		if c.dead {
+			continue
+		}
+		old := *c
+		old.locate(from)
+		c.locate(to)
+		c.lastIn.packets, c.lastOut.packets = 0, 0 // the states that follow count anew
+		all = append(all, d.migration(xfrm.PolicyIn, &old.in, &c.in)...)
+		all = append(all, d.migration(xfrm.PolicyOut, &old.out, &c.out)...)
+	}
+	err := d.plane.xfrm.Do(all...)
+	scratch := d.scratch(xfrm.PolicyIn).Delete()
+	return errors.Join(err, d.plane.xfrm.Do(scratch, d.scratch(xfrm.PolicyOut).Delete()))
+}
+
+func (d *device) migration(dir xfrm.PolicyDirection, from, to *xfrm.State) []*nlmsg.Message {
+	p := xfrm.Policy{PolicyKey: d.scratch(dir), Template: xfrm.Template{Src: from.Src, Dst: from.Dst, ReqID: d.id, Mode: from.Mode}}
+	g := xfrm.Migration{
+		Policy: p.PolicyKey, Mode: from.Mode, ReqID: d.id,
+		OldSrc: from.Src, OldDst: from.Dst, NewSrc: to.Src, NewDst: to.Dst,
+		SourcePort: to.SourcePort, DestinationPort: to.DestinationPort,
+	}
+	return []*nlmsg.Message{p.Put(), g.Message()}
+}
+
+// unassigned is a protocol that nobody uses (RFC 3692: for experiments).
+const unassigned = 253
+
+func (d *device) scratch(dir xfrm.PolicyDirection) xfrm.PolicyKey {
+	k := xfrm.PolicyKey{Direction: dir, Selector: d.gre(dir)}
+	k.Selector.Protocol = unassigned
+	if d.mode == dataplane.IPsec {
+		k.IfID = d.id
+	}
+	return k
+}
+
+// limit changes the limits of use of children that stand, and the Don't Fragment of what they send.
+func (d *device) limit(pl *plan, spec *dataplane.Interface) (func() error, error) {
+	var changed []*child
+	before := map[*child]dataplane.Limits{}
+	after := map[*child]dataplane.Limits{}
+	for i, c := range pl.children {
+		if slices.Contains(pl.added, c) || c.spec.Limits == spec.Children[i].Limits {
+			continue
+		}
+		changed = append(changed, c)
+		before[c], after[c] = c.spec.Limits, spec.Children[i].Limits
+	}
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	set := func(to map[*child]dataplane.Limits) error {
+		return d.update(changed, func(c *child) {
+			c.spec.Limits = to[c]
+			c.in.Lifetime, c.out.Lifetime = inLifetime(c.spec.Limits, c.heard), outLifetime(&c.spec)
+		})
+	}
+	undo := func() error { return set(before) }
+	if err := set(after); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return undo, nil
+}
+
+// switchPolicies puts what is new or different, then deletes what is no longer wanted.
+func (d *device) switchPolicies(want map[xfrm.PolicyKey]xfrm.Policy) (func() error, error) {
+	have := d.policies
+	undo := func() error { return d.plane.xfrm.Do(differences(want, have)...) }
+	if err := d.plane.xfrm.Do(differences(have, want)...); err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	return undo, nil
+}
+
+func differences(have, want map[xfrm.PolicyKey]xfrm.Policy) (all []*nlmsg.Message) {
+	for k, p := range want {
+		if now, ok := have[k]; !ok || now != p {
+			all = append(all, p.Put())
+		}
+	}
+	for k := range have {
+		if _, ok := want[k]; !ok {
+			all = append(all, k.Delete())
+		}
+	}
+	return all
+}
+
+// wantedPolicies are those of spec.
+func (d *device) wantedPolicies(spec *dataplane.Interface) map[xfrm.PolicyKey]xfrm.Policy {
+	all := map[xfrm.PolicyKey]xfrm.Policy{}
+	out := d.outTemplate(spec)
+	in := xfrm.Template{Src: spec.Path.Remote.Addr(), Dst: spec.Path.Local.Addr(), ReqID: d.id, Mode: d.xfrmMode()}
+	put := func(dir xfrm.PolicyDirection, s xfrm.Selector, t *xfrm.Template) {
+		p := xfrm.Policy{PolicyKey: xfrm.PolicyKey{Direction: dir, Selector: s}, Priority: priority}
+		if d.mode == dataplane.IPsec {
+			p.IfID = d.id
+		}
+		if t == nil {
+			p.Block = true
+		} else {
+			p.Template = *t
+		}
+		all[p.PolicyKey] = p
+	}
+	if d.mode == dataplane.GRE {
+		put(xfrm.PolicyOut, d.gre(xfrm.PolicyOut), out)
+		if len(spec.Children) > 0 {
+			put(xfrm.PolicyIn, d.gre(xfrm.PolicyIn), &in)
+		}
+		return all
+	}
+	for i := range spec.Children {
+		c := &spec.Children[i]
+		for _, s := range selectors(c.Remote, c.Local) {
+			put(xfrm.PolicyIn, s, &in)
+			put(xfrm.PolicyForward, s, &in)
+		}
+		if c.SPIIn == spec.Outbound {
+			for _, s := range selectors(c.Local, c.Remote) {
+				put(xfrm.PolicyOut, s, out)
+			}
+		}
+	}
+	if spec.Outbound == 0 {
+		for _, s := range selectors(nil, nil) {
+			put(xfrm.PolicyOut, s, nil)
+		}
+	}
+	return all
+}
+
+// priority puts our policies before those of another key manager, which names other addresses and
+// interfaces anyway.
+const priority = 1
+
+// outTemplate names the very state that sends; nil when none does.
+func (d *device) outTemplate(spec *dataplane.Interface) *xfrm.Template {
+	for i := range spec.Children {
+		if c := &spec.Children[i]; c.SPIIn == spec.Outbound {
+			return &xfrm.Template{Src: spec.Path.Local.Addr(), Dst: spec.Path.Remote.Addr(), SPI: c.SPIOut, ReqID: d.id, Mode: d.xfrmMode()}
+		}
+	}
+	return nil
+}
+
+// gre is the selector of a GRE device's packets.
+func (d *device) gre(dir xfrm.PolicyDirection) xfrm.Selector {
+	s := xfrm.Selector{Src: netip.PrefixFrom(d.plane.local(), 32), Dst: netip.PrefixFrom(d.peer, 32), Protocol: unix.IPPROTO_GRE}
+	if dir == xfrm.PolicyIn {
+		s.Src, s.Dst = s.Dst, s.Src
+	}
+	return s
+}
+
+var anyPrefix = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+
+// selectors are all pairs of one family.
+func selectors(src, dst []netip.Prefix) []xfrm.Selector {
+	if len(src) == 0 {
+		src = anyPrefix
+	}
+	if len(dst) == 0 {
+		dst = anyPrefix
+	}
+	all := map[xfrm.Selector]bool{}
+	for _, s := range src {
+		for _, t := range dst {
+			if s.Addr().Is4() == t.Addr().Is4() {
+				all[xfrm.Selector{Src: s.Masked(), Dst: t.Masked()}] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(all))
+}

@@ -1,0 +1,439 @@
+// Package kernel is the data plane that a headend runs: the kernel's own ESP, one XFRM interface for
+// a native spoke, one GRE device for another. Packets never pass through this process.
+//
+// # What stands for one spoke
+//
+// Mode ipsec: an XFRM interface with an if_id of its own; a pair of tunnel-mode states for each child;
+// policies that carry the if_id, out, in and forward for each pair of selectors. The selectors of a
+// state are open (XFRM_STATE_AF_UNSPEC), so that both families pass one pair.
+//
+// Mode gre: a GRE device between two invented IPv4 addresses, L for us and V for the spoke; a pair
+// of BEET-mode states whose inner addresses these are; two policies for protocol 47. BEET is
+// transport mode on the wire (no IP options are sent), but here it gives every spoke an address of its
+// own: spokes behind one NAT, outer addresses that move, and IPv6 outside are all the same to GRE.
+//
+// Which child sends is the SPI in the template of the outgoing policies. So a switch is one message,
+// and a state that does not send keeps its sequence numbers, which must never begin again under a key.
+//
+// # Marks
+//
+// Everything of ours can be told from others' after a crash: request identifiers and if_ids of
+// states and policies begin with a tag of the node, links have the node's alias, routes the protocol
+// number. [Plane] numbers its interfaces: number n has if_id and request identifier tag|n and the n-th
+// address of the range.
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"flexvpn/dataplane"
+	"flexvpn/dataplane/kernel/nlmsg"
+	"flexvpn/dataplane/kernel/xfrm"
+)
+
+// Options of a Plane.
+type Options struct {
+	Node string // whose objects these are
+	// Alias begins the alias of every link that is this node's.
+	Alias string
+	// Range is where the invented addresses of GRE come from; the zero value is [DefaultRange].
+	Range      netip.Prefix
+	OutputMark uint32 // on packets that leave encrypted; 0: none
+	Offload    bool   // ask the device below for the cryptography
+	Log        *slog.Logger
+}
+
+// DefaultRange is in the block that the Internet never used (RFC 1112 section 4): no route of a real
+// network is met there.
+var DefaultRange = netip.MustParsePrefix("240.0.0.0/12")
+
+// Plane makes interfaces in the network namespace in which it was made.
+type Plane struct {
+	opt     Options
+	tag     uint32 // high bits of all identifiers
+	rtnl    *nlmsg.Conn
+	reaper  *nlmsg.Conn // deletes links, which takes long
+	xfrm    *nlmsg.Conn
+	watches []*nlmsg.Watch
+	stats   *os.File          // /proc/net/xfrm_stat of the namespace
+	zero    map[string]uint64 // what stood in it at the start
+	dir     bool              // states have a direction: Linux 6.10
+	tasks   sync.WaitGroup
+	done    chan struct{}
+	changed chan struct{} // somebody else changed states or policies, or news were lost
+
+	mu       sync.Mutex // guards these
+	byName   map[string]*device
+	byNumber map[uint32]*device
+	spis     map[uint32]*device // by SPIIn
+	next     uint32             // the lowest number never given
+	free     []uint32
+	closed   bool
+
+	anchorMu sync.Mutex
+	anchor   uint32 // index of the device of the invented addresses; 0: not made
+
+	unlinkMu sync.Mutex
+	unlinks  []unlink
+	reaping  bool
+
+	totalsMu sync.Mutex // guards these
+	gone     dataplane.Totals
+	sum      dataplane.Totals
+	summed   int64 // when, monotonic; 0: never
+	summing  bool
+
+	eventsMu      sync.Mutex // guards sending against closing
+	events        chan dataplane.Event
+	eventsClosed  bool
+	eventsDropped atomic.Uint64
+}
+
+var _ dataplane.Plane = (*Plane)(nil)
+
+const (
+	eventQueue = 4096
+	// Identifiers are a tag of twelve bits, the highest of them set, and a number of twenty.
+	tagBits    = 0xfff00000
+	maxNumber  = 1<<20 - 1
+	indexShift = 0x10000000
+)
+
+// tagOf tells the objects of two nodes in one namespace apart.
+func tagOf(node string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(node))
+	return (h.Sum32()<<20 | 1<<31) & tagBits
+}
+
+// New makes a plane in the network namespace of the calling thread. What a crashed run of the same
+// node left is removed.
+func New(o Options) (*Plane, error) {
+	if !o.Range.IsValid() {
+		o.Range = DefaultRange
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Plane{
+		opt: o, tag: tagOf(o.Node), next: 1, done: make(chan struct{}), changed: make(chan struct{}, 1),
+		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{},
+		events: make(chan dataplane.Event, eventQueue), dir: atLeast(6, 10),
+	}
+	if err := p.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
+	}
+	if err := errors.Join(p.sweep(), p.clearRange()); err != nil {
+		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
+	}
+	p.watch()
+	return p, nil
+}
+
+func (p *Plane) open() (err error) {
+	for family, to := range map[int][]**nlmsg.Conn{unix.NETLINK_ROUTE: {&p.rtnl, &p.reaper}, unix.NETLINK_XFRM: {&p.xfrm}} {
+		for _, c := range to {
+			if *c, err = nlmsg.Open(family); err != nil {
+				return err
+			}
+		}
+	}
+	links, err := nlmsg.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
+	if err != nil {
+		return err
+	}
+	p.watches = append(p.watches, links)
+	states, err := xfrm.Subscribe()
+	if err != nil {
+		return err
+	}
+	p.watches = append(p.watches, states)
+	// The thread's own view: a namespace may be a thread's.
+	if p.stats, err = os.Open("/proc/thread-self/net/xfrm_stat"); err == nil {
+		p.zero = p.readStats()
+	}
+	return nil
+}
+
+func (p *Plane) closeSockets() error {
+	var errs []error
+	for _, w := range p.watches {
+		errs = append(errs, w.Close())
+	}
+	for _, c := range []*nlmsg.Conn{p.rtnl, p.reaper, p.xfrm} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	if p.stats != nil {
+		errs = append(errs, p.stats.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Apply makes the interface what spec says.
+func (p *Plane) Apply(spec dataplane.Interface) error {
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	spec.Path = unmapped(spec.Path)
+	p.mu.Lock()
+	d, closed := p.byName[spec.Name], p.closed
+	p.mu.Unlock()
+	switch {
+	case closed:
+		return dataplane.ErrClosed
+	case d == nil:
+		return p.create(&spec)
+	case d.mode != spec.Mode || d.front != spec.TransportVRF:
+		// Another kind of device: it cannot be changed, only made anew.
+		if err := p.Remove(spec.Name); err != nil {
+			return err
+		}
+		return p.create(&spec)
+	}
+	return d.apply(&spec)
+}
+
+func unmapped(p dataplane.Path) dataplane.Path {
+	p.Local = netip.AddrPortFrom(p.Local.Addr().Unmap(), p.Local.Port())
+	p.Remote = netip.AddrPortFrom(p.Remote.Addr().Unmap(), p.Remote.Port())
+	return p
+}
+
+// create makes an interface that is not there. On error nothing of it is left.
+func (p *Plane) create(spec *dataplane.Interface) error {
+	if spec.Mode == dataplane.GRE {
+		if err := p.makeAnchor(); err != nil {
+			return fmt.Errorf("interface %s: %w", spec.Name, err)
+		}
+	}
+	d, err := p.register(spec)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.make(spec); err != nil {
+		d.gone = true
+		return errors.Join(fmt.Errorf("interface %s: %w", spec.Name, err), p.forget(d))
+	}
+	return nil
+}
+
+// register gives an interface its number.
+func (p *Plane) register(spec *dataplane.Interface) (*device, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, dataplane.ErrClosed
+	}
+	n := p.next
+	if len(p.free) > 0 {
+		n = p.free[len(p.free)-1]
+		p.free = p.free[:len(p.free)-1]
+	} else if p.next++; n > maxNumber || spec.Mode == dataplane.GRE && !p.opt.Range.Contains(p.peer(n)) {
+		p.next--
+		return nil, fmt.Errorf("interface %s: the range %s of invented addresses is used up: give kernel.gre-range a larger one", spec.Name, p.opt.Range)
+	}
+	d := &device{
+		plane: p, name: spec.Name, number: n, id: p.tag | n, index: indexShift | p.tag>>3&0x0ff00000 | n,
+		mode: spec.Mode, front: spec.TransportVRF, peer: p.peer(n),
+	}
+	p.byName[d.name], p.byNumber[n] = d, d
+	return d, nil
+}
+
+// forget takes d out of the maps and frees its number. d.mu is held.
+func (p *Plane) forget(d *device) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range d.children {
+		if p.spis[c.in.SPI] == d {
+			delete(p.spis, c.in.SPI)
+		}
+	}
+	if p.byName[d.name] == d {
+		delete(p.byName, d.name)
+	}
+	if p.byNumber[d.number] == d {
+		delete(p.byNumber, d.number)
+		p.free = append(p.free, d.number)
+	}
+	return nil
+}
+
+// claim takes SPIs for d, all or none.
+func (p *Plane) claim(d *device, spis []uint32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, spi := range spis {
+		if other := p.spis[spi]; other != nil {
+			return fmt.Errorf("child %#08x: interface %s has a child of this SPI", spi, other.name)
+		}
+	}
+	for _, spi := range spis {
+		p.spis[spi] = d
+	}
+	return nil
+}
+
+func (p *Plane) release(d *device, spis []uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, spi := range spis {
+		if p.spis[spi] == d {
+			delete(p.spis, spi)
+		}
+	}
+}
+
+// Remove takes the interface away.
+func (p *Plane) Remove(name string) error {
+	p.mu.Lock()
+	d := p.byName[name]
+	p.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone {
+		return nil
+	}
+	d.gone = true
+	err := d.dismantle()
+	return errors.Join(err, p.forget(d))
+}
+
+// Events tells of expiries, first packets and vanished interfaces.
+func (p *Plane) Events() <-chan dataplane.Event { return p.events }
+
+// EventsDropped counts events that nobody read in time.
+func (p *Plane) EventsDropped() uint64 { return p.eventsDropped.Load() }
+
+func (p *Plane) tell(e dataplane.Event) {
+	p.eventsMu.Lock()
+	defer p.eventsMu.Unlock()
+	if p.eventsClosed {
+		return
+	}
+	select {
+	case p.events <- e:
+	default:
+		p.eventsDropped.Add(1)
+	}
+}
+
+// NeedsEncap is false: the kernel has ESP with and without UDP.
+func (p *Plane) NeedsEncap() bool { return false }
+
+// Name is kernel.
+func (p *Plane) Name() string { return "kernel" }
+
+// Close removes every interface and ends.
+func (p *Plane) Close() error { return p.close(false) }
+
+// Leave ends and leaves everything in the kernel: packets go on, until the next start removes what
+// has no session.
+func (p *Plane) Leave() error { return p.close(true) }
+
+func (p *Plane) close(keep bool) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	all := slices.Collect(maps.Values(p.byName))
+	p.mu.Unlock()
+	close(p.done)
+	var errs []error
+	for _, w := range p.watches {
+		errs = append(errs, w.Close())
+	}
+	p.watches = nil
+	p.tasks.Wait()
+	if !keep {
+		errs = append(errs, p.removeAll(all))
+	}
+	p.eventsMu.Lock()
+	p.eventsClosed = true
+	close(p.events)
+	p.eventsMu.Unlock()
+	return errors.Join(append(errs, p.closeSockets())...)
+}
+
+// removeAll removes devices, links first and all at once: without its policy a GRE device would send
+// in the clear.
+func (p *Plane) removeAll(all []*device) error {
+	var indices []uint32
+	var states, routes []*nlmsg.Message
+	for _, d := range all {
+		d.mu.Lock()
+		if !d.gone {
+			d.gone = true
+			indices = append(indices, d.index)
+			states = append(states, d.deletions()...)
+			routes = append(routes, d.routes()...)
+		}
+		_ = p.forget(d)
+		d.mu.Unlock()
+	}
+	var errs []error
+	if len(indices) > 0 {
+		errs = append(errs, p.reaper.Do(deleteLinks(indices)...))
+	}
+	return errors.Join(append(errs, p.rtnl.Do(routes...), p.xfrm.Do(states...), p.removeAnchor())...)
+}
+
+// unlink is a link whose deletion somebody waits for.
+type unlink struct {
+	index uint32
+	done  chan error
+}
+
+// deleteLink deletes a link with all others that are to be deleted at the moment.
+func (p *Plane) deleteLink(index uint32) error {
+	u := unlink{index: index, done: make(chan error, 1)}
+	p.unlinkMu.Lock()
+	p.unlinks = append(p.unlinks, u)
+	if !p.reaping {
+		p.reaping = true
+		go p.reap() // ends when nobody waits any more; who waits holds the plane open
+	}
+	p.unlinkMu.Unlock()
+	return <-u.done
+}
+
+func (p *Plane) reap() {
+	for {
+		p.unlinkMu.Lock()
+		all := p.unlinks
+		p.unlinks = nil
+		p.reaping = len(all) > 0
+		p.unlinkMu.Unlock()
+		if len(all) == 0 {
+			return
+		}
+		var indices []uint32
+		for _, u := range all {
+			indices = append(indices, u.index)
+		}
+		err := p.reaper.Do(deleteLinks(indices)...)
+		for _, u := range all {
+			u.done <- err
+		}
+	}
+}
