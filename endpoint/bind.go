@@ -74,7 +74,7 @@ func (e *Endpoint) bindAddrs(vrf string, addrs []netip.Addr, port uint16, nat bo
 	var first bound
 	var readers []reader
 	for _, a := range addrs {
-		l := Listen{Addr: netip.AddrPortFrom(a.Unmap(), port), Readers: 1, Offload: nat, VRF: vrf, Beside: len(e.vrfs) > 0}
+		l := Listen{Addr: netip.AddrPortFrom(a.Unmap(), port), Readers: 1, Offload: nat && !e.kernel, KernelESP: nat && e.kernel, VRF: vrf, Beside: len(e.vrfs) > 0}
 		if nat && e.sink != nil {
 			l.Readers = runtime.GOMAXPROCS(0) // they decrypt
 		}

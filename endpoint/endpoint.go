@@ -50,6 +50,8 @@ type Config struct {
 	Common *ikev2.Common
 	Accept Handler // of peers' SAs; nil: initiate only, and IKE_SA_INIT requests are dropped
 	Sink   DataSink
+	// KernelESP leaves ESP in UDP on the NAT port to the kernel (RFC 3948), which must then have its SAs.
+	KernelESP bool
 	// MaxHalfOpen is the number of half-open SAs over which a COOKIE is asked for (default 100 per
 	// shard x shards; at four times as many, requests are dropped); CookieAlways asks everybody.
 	MaxHalfOpen  int
@@ -64,6 +66,7 @@ type Endpoint struct {
 	network Network
 	accept  Handler
 	sink    DataSink
+	kernel  bool // ESP in UDP is the kernel's
 	shards  []*shard
 	ike     map[string]bound // by VRF, for sending; one socket per address
 	nat     map[string]bound // likewise
@@ -91,7 +94,7 @@ func open(cfg Config, eng engine) (*Endpoint, error) {
 		return nil, errors.New("BUG: endpoint: Config.Common is missing")
 	}
 	e := &Endpoint{
-		engine: eng, network: cfg.Network, accept: cfg.Accept, sink: cfg.Sink,
+		engine: eng, network: cfg.Network, accept: cfg.Accept, sink: cfg.Sink, kernel: cfg.KernelESP,
 		ike: map[string]bound{}, nat: map[string]bound{}, vrfs: cfg.VRFs,
 		seed: maphash.MakeSeed(), peerNAT: cfg.Common.NATPort,
 	}

@@ -19,6 +19,8 @@ type Listen struct {
 	VRF     string         // device of the VRF that the socket is bound to; empty: none
 	Beside  bool           // other VRFs, and the default one, have this port too
 	Offload bool           // let the kernel join and cut packets (UDP GRO and GSO), for ESP
+	// KernelESP lets the kernel take what is ESP out of the stream (UDP_ENCAP); IKE and keepalives stay.
+	KernelESP bool
 }
 
 // A Socket is one bound UDP port. Read has one caller at a time; the other methods may be called

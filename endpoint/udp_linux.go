@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,6 +15,9 @@ import (
 
 // kernelUDP is the Network of this host.
 type kernelUDP struct{ devices *devices }
+
+// udpEncapESP is UDP_ENCAP_ESPINUDP of linux/udp.h: ESP in UDP as RFC 3948 has it.
+const udpEncapESP = 2
 
 // socketBuffer is asked for in both directions: at 10 Gbit/s it holds three milliseconds.
 const socketBuffer = 4 << 20
@@ -141,6 +145,11 @@ func prepare(fd int, l Listen, share bool) error {
 	} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer) // as much as we may have
+		}
+	}
+	if l.KernelESP {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_ENCAP, udpEncapESP); err != nil {
+			return fmt.Errorf("let the kernel take ESP in UDP (UDP_ENCAP): %w", err)
 		}
 	}
 	if l.Offload {
