@@ -14,6 +14,7 @@ type rawConfig struct {
 	stateDir  given[string]
 	control   rawControl
 	dataPlane given[DataPlane]
+	kernel    rawKernel
 	log       rawLog
 	aaa       rawAAA
 	ikev2     rawIKEv2
@@ -35,7 +36,8 @@ type rawConfig struct {
 func (c *rawConfig) keys() []key {
 	return []key{
 		{name: "node", part: named(&c.node, word), required: true, example: "hub1", doc: "Name of this node, as logs and `show` print it."},
-		{name: "dataplane", part: choice(&c.dataPlane, PlaneAuto, PlaneKernel, PlaneUserspace, PlaneNone), def: string(PlaneAuto), example: "userspace", doc: "Who encrypts packets. `auto` takes the best plane this version has; `userspace` forces ESP and GRE in this process over TUN devices; `none` carries no packets, for tests of the control plane. `kernel` is not supported yet."},
+		{name: "dataplane", part: choice(&c.dataPlane, PlaneAuto, PlaneKernel, PlaneUserspace, PlaneNone), def: string(PlaneAuto), example: "userspace", doc: "Who encrypts packets. `kernel` is the kernel's own ESP, XFRM interfaces and GRE, for a headend; `userspace` is ESP and GRE in this process over TUN devices, which works in containers and on stripped kernels; `auto` takes the kernel where it has all that is needed, else userspace, and says in the log why. `none` carries no packets, for tests of the control plane. See [dataplane.md](dataplane.md)."},
+		{name: "kernel", part: object(&c.kernel), doc: "How the kernel's data plane is used."},
 		{name: "state-dir", part: absolute(&c.stateDir, 4096), def: "/var/lib/flexvpn", example: "/var/lib/flexvpn", doc: "Folder of what must survive a restart: the leases of the pools."},
 		{name: "control", part: object(&c.control), doc: "The control socket, through which `flexvpn show`, `clear` and `debug` talk to the running process."},
 		{name: "log", part: object(&c.log), doc: "What is logged, and how."},

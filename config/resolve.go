@@ -23,9 +23,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 			Lifetime:     raw.ipsec.lifetime.lifetime(),
 		},
 	}
-	if raw.dataPlane.v == PlaneKernel {
-		r.fail(raw.dataPlane.at, "use auto or userspace", "dataplane: kernel is not supported yet")
-	}
+	cfg.Kernel = r.kernel(&raw.kernel)
 	cfg.AAA = r.aaa(&raw.aaa)
 	cfg.IKEv2.Manglers = r.manglers(raw.ikev2.manglers)
 	cfg.Pools = r.pools(raw.pools)

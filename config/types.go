@@ -15,6 +15,7 @@ type Config struct {
 	StateDir  string // default /var/lib/flexvpn: leases
 	Control   Control
 	DataPlane DataPlane
+	Kernel    Kernel
 	Log       Log
 	IKEv2     IKEv2
 	IPsec     IPsec

@@ -25,6 +25,7 @@ import (
 	"flexvpn/config"
 	"flexvpn/dataplane"
 	"flexvpn/dataplane/edge"
+	"flexvpn/dataplane/kernel"
 	"flexvpn/dataplane/none"
 	"flexvpn/dataplane/rtnl"
 	"flexvpn/dataplane/userspace"
@@ -55,7 +56,8 @@ type Node struct {
 	profiles profile.Set
 	rtnl     *rtnl.Conn
 	plane    dataplane.Plane
-	edge     *edge.Plane // n.plane, when it makes devices
+	kernel   *kernel.Plane // below plane, when it is the kernel's
+	edge     *edge.Plane   // n.plane, when it makes devices
 	routes   *routing.Table
 	store    store.Store
 	pools    *pool.Pools
@@ -192,11 +194,13 @@ func (s *sender) WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, 
 func (n *Node) buildPlaneAndEndpoint() (err error) {
 	var in endpoint.DataSink
 	out := &sender{}
-	switch n.cfg.DataPlane {
+	switch n.choosePlane() {
 	case config.PlaneNone:
 		n.plane = none.New()
 	case config.PlaneKernel:
-		return errors.New("dataplane: kernel is not built yet: use userspace or auto")
+		if err := n.buildKernelPlane(); err != nil {
+			return err
+		}
 	default:
 		p, err := userspace.New(userspace.Options{Sender: out, Link: n.rtnl})
 		if err != nil {
@@ -217,7 +221,7 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 			Proposals: proposals, ForceEncap: n.plane.NeedsEncap(), VendorIDs: ikev2.VendorIDs(),
 			Version: n.banner(), HalfOpenLife: n.cfg.IKEv2.HalfOpenLife, NATPort: n.cfg.IKEv2.NATPort, Anchors: n.anchors(),
 		},
-		Accept: n.accept(), Sink: in,
+		Accept: n.accept(), Sink: in, KernelESP: n.kernel != nil,
 		MaxHalfOpen: n.cfg.IKEv2.MaxHalfOpen, CookieAlways: n.cfg.IKEv2.CookieAlways,
 	})
 	if err != nil {

@@ -1,0 +1,43 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"flexvpn/config"
+	"flexvpn/dataplane/kernel"
+	"flexvpn/vtemplate"
+)
+
+// choosePlane is the configured plane, auto decided: the kernel's where this kernel has all that it
+// takes.
+func (n *Node) choosePlane() config.DataPlane {
+	if n.cfg.DataPlane != config.PlaneAuto {
+		return n.cfg.DataPlane
+	}
+	if err := kernel.Probe(); err != nil {
+		n.log.Info("dataplane auto: userspace", "why", err.Error())
+		return config.PlaneUserspace
+	}
+	n.log.Info("dataplane auto: kernel", "why", "this kernel has XFRM interfaces, GRE and ESP in UDP")
+	return config.PlaneKernel
+}
+
+// buildKernelPlane makes the kernel's plane; what a crashed run of this node left is removed.
+func (n *Node) buildKernelPlane() error {
+	if err := kernel.Probe(); err != nil {
+		return fmt.Errorf("dataplane: kernel: %w: load what is missing, or set dataplane: userspace", err)
+	}
+	k := n.cfg.Kernel
+	p, err := kernel.New(kernel.Options{
+		Node: n.cfg.Node, Alias: vtemplate.AliasPrefix + n.cfg.Node + " ", Range: k.GRERange, OutputMark: k.OutputMark, Offload: k.Offload, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.kernel = p
+	if n.plane, err = n.attach(p, true); err != nil {
+		return errors.Join(err, p.Close())
+	}
+	return nil
+}
