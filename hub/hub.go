@@ -160,6 +160,9 @@ func New(cfg Config) *Hub {
 	h.deadlines.fire = func(s *session) { h.jobs.push(&s.queue, s.due) }
 	h.idle.L = &h.mu
 	h.stats.init()
+	if len(cfg.EAP) > 0 {
+		h.stats.expectEAP()
+	}
 	return h
 }
 

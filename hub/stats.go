@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +66,27 @@ func (s *stats) eap(method, outcome string) {
 	s.byEAP[[2]string{method, outcome}]++
 }
 
+// eapCounts are the counts of conversations in the order of their labels.
+func (s *stats) eapCounts() []view.EAPCount {
+	var out []view.EAPCount
+	for k, n := range s.byEAP {
+		out = append(out, view.EAPCount{Method: k[0], Outcome: k[1], Count: n})
+	}
+	slices.SortFunc(out, func(a, b view.EAPCount) int {
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return out
+}
+
+// expectEAP has the outcomes that a hub with EAP is watched for counted from zero on.
+func (s *stats) expectEAP() {
+	for _, method := range []string{"gtc", "md5", "mschapv2", "tls"} {
+		for _, outcome := range []string{eapAccepted, eapRejected} {
+			s.byEAP[[2]string{method, outcome}] = 0
+		}
+	}
+}
+
 // AddTo adds the hub's part to v.
 func (h *Hub) AddTo(v *view.Stats) {
 	s := &h.stats
@@ -77,9 +100,7 @@ func (h *Hub) AddTo(v *view.Stats) {
 	for reason, n := range s.ended {
 		v.EndedTotal[reason] += n
 	}
-	for k, n := range s.byEAP {
-		v.EAP = append(v.EAP, view.EAPCount{Method: k[0], Outcome: k[1], Count: n})
-	}
+	v.EAP = s.eapCounts()
 	v.Handshake = s.handshake
 	v.Handshake.Buckets = append([]uint64(nil), s.handshake.Buckets...)
 }

@@ -76,6 +76,9 @@ func iosSADetail(b *strings.Builder, sa iosSA) {
 	b.WriteString("      Status Description: Negotiation done\n")
 	fmt.Fprintf(b, "      Local spi: %s       Remote spi: %s\n", strings.ToUpper(sa.SPILocal), strings.ToUpper(sa.SPIRemote))
 	fmt.Fprintf(b, "      Local id: %s\n      Remote id: %s\n", sa.LocalID, sa.RemoteID)
+	if sa.session != nil && sa.session.EAPMethod != "" && !sa.Initiator {
+		fmt.Fprintf(b, "      Remote EAP id: %s\n", sa.session.EAPName)
+	}
 	for _, what := range []string{"req msg id: ", "next msg id:", "req queued: "} {
 		fmt.Fprintf(b, "      Local %s %-14d Remote %s %d\n", what, sa.NextSend, what, sa.NextReceive)
 	}

@@ -44,6 +44,9 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	t.row("received", "packets", countText(s.InPackets))
 	t.row("sent", "bytes", countText(s.OutBytes))
 	t.row("sent", "packets", countText(s.OutPackets))
+	for _, c := range s.EAP {
+		t.row("eap", c.Method+" "+c.Outcome, countText(c.Count))
+	}
 	section("rekeys", s.Rekeys)
 	section("ike", s.IKE)
 	section("dropped packets", s.Drops)

@@ -64,6 +64,9 @@ func printSession(w io.Writer, s view.Session, now time.Time) error {
 	facts.row("State", stateText(s, now))
 	facts.row("Last heard", lastHeard(s, now))
 	facts.row("Role", s.Role+", profile "+s.Profile)
+	if s.EAPMethod != "" {
+		facts.row("EAP", s.EAPMethod+", as "+s.EAPName)
+	}
 	facts.row("Path", s.Local+" -> "+s.Remote)
 	facts.row("NAT", natText(s))
 	facts.row("Interface", joined(", ", s.Interface, "mode "+s.Mode))

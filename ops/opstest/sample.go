@@ -85,11 +85,11 @@ func spoke2(ago func(time.Duration) time.Time) view.Session {
 		ID: "h2", Role: "hub", State: "UP-ACTIVE", Identity: "spoke2.branch.example.net", Profile: "spokes",
 		Local: "[2001:db8::1]:500", Remote: "[2001:db8:20::2]:500", Interface: "va-2", Mode: "gre",
 		Addresses: addrs("10.1.1.3"), Since: ago(5 * time.Minute),
-		DPD: "30s/5s on-demand (profile spokes)",
+		DPD: "30s/5s on-demand (profile spokes)", EAPMethod: "mschapv2", EAPName: "spoke2.branch.example.net",
 		SA: &view.SA{
 			Session: "h2", Role: "hub", State: "READY", Local: "[2001:db8::1]:500", Remote: "[2001:db8:20::2]:500",
 			LocalID: "hub1.example.net", RemoteID: "spoke2.branch.example.net", SPILocal: "1111111111111111", SPIRemote: "2222222222222222",
-			Encryption: "aes-cbc", KeyBits: 256, PRF: "sha512", Integrity: "sha512", Group: "ecp256", LocalAuth: "certificate", RemoteAuth: "certificate",
+			Encryption: "aes-cbc", KeyBits: 256, PRF: "sha512", Integrity: "sha512", Group: "ecp256", LocalAuth: "certificate", RemoteAuth: "eap",
 			Made: ago(5 * time.Minute), Keyed: ago(5 * time.Minute), RekeyAt: ago(-23 * time.Hour), NextSend: 0, NextReceive: 2,
 			Children: []view.Child{{
 				SPIIn: "0a0b0c0d", SPIOut: "01020304", Encryption: "aes-cbc", KeyBits: 256, Integrity: "sha256", Group: "ecp256", Mode: "transport",
@@ -193,6 +193,7 @@ func stats() view.Stats {
 			Bounds: []float64{.005, .01, .05, .1, .5, 1, 5}, Buckets: []uint64{0, 9, 16, 17, 17, 17, 18}, Count: 18, Sum: 2.75,
 		},
 		InBytes: 1_235_079, OutBytes: 7_654_321_000, InPackets: 9880, OutPackets: 5_432_100,
+		EAP:     []view.EAPCount{{Method: "mschapv2", Outcome: "accepted", Count: 4}, {Method: "mschapv2", Outcome: "rejected"}},
 		Rekeys:  map[string]uint64{"ike": 1, "child": 40},
 		Moves:   map[string]uint64{"done": 3},
 		IKE:     map[string]uint64{"retransmitted": 21, "bad_integrity": 0, "cookies_sent": 3},
