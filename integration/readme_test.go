@@ -98,11 +98,12 @@ func TestReadmeTwoMachines(t *testing.T) {
 	hubCert, hubKey := ca.issue("hub1.example.net", "ecdsa")
 	spokeCert, spokeKey := ca.issue("spoke1.branch.example.net", "ecdsa")
 	for _, c := range []struct {
-		name, hub, spoke string
+		name, hub, spoke, identity string
 	}{
-		{"native", "hub.yaml", "spoke.yaml"},
-		{"gre", "hub.yaml", "spoke-gre.yaml"},
-		{"certificates", "hub-certificates.yaml", "spoke-certificates.yaml"},
+		{"native", "hub.yaml", "spoke.yaml", "spoke"},
+		{"gre", "hub.yaml", "spoke-gre.yaml", "spoke"},
+		{"certificates", "hub-certificates.yaml", "spoke-certificates.yaml", "spoke"},
+		{"eap", "hub-eap.yaml", "spoke-eap.yaml", "alice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,9 +113,11 @@ func TestReadmeTwoMachines(t *testing.T) {
 			must(t, l.Link(a, "eth0", b, "eth0"), a.IP("addr add 203.0.113.1/24 dev eth0"), b.IP("addr add 203.0.113.2/24 dev eth0"))
 			hub := newMachine(t, a, map[string][]byte{
 				"hub.yaml": sample(t, c.hub), "spokes.psk": secret, "hub1.crt": hubCert, "hub1.key": hubKey, "ca.crt": ca.pem,
+				"users": []byte("alice:text:open sesame\n"),
 			})
 			spoke := newMachine(t, b, map[string][]byte{
 				"spoke.yaml": sample(t, c.spoke), "hub.psk": secret, "spoke1.crt": spokeCert, "spoke1.key": spokeKey, "ca.crt": ca.pem,
+				"eap.password": []byte("open sesame\n"),
 			})
 			hub.check("/etc/flexvpn/hub.yaml")
 			spoke.check("/etc/flexvpn/spoke.yaml")
@@ -134,7 +137,7 @@ func TestReadmeTwoMachines(t *testing.T) {
 			must(t, err)
 			var sessions []view.Session
 			must(t, json.Unmarshal([]byte(out), &sessions))
-			if len(sessions) != 1 || sessions[0].InPackets == 0 || !strings.HasPrefix(sessions[0].Identity, "spoke") {
+			if len(sessions) != 1 || sessions[0].InPackets == 0 || !strings.HasPrefix(sessions[0].Identity, c.identity) {
 				t.Errorf("flexvpn show sessions on the hub lists %+v", sessions)
 			}
 			if out, err := spoke.run("show", "crypto", "ikev2", "client", "flexvpn", "flex1"); err != nil || !strings.Contains(out, "Current state:ACTIVE\n") {

@@ -105,6 +105,9 @@ func (n *Node) loadEndpoint(out *sender) (err error) {
 
 // aim fills in whom the load goes to and with what.
 func (n *Node) aim(ctx context.Context, c *config.Client, o *load.Options) error {
+	if c.Profile.Local == config.AuthEAP {
+		return fmt.Errorf("profile %s of client %s logs in by EAP, which load does not: give it a pre-shared key or a certificate", c.Profile.Name, c.Name)
+	}
 	p, err := profile.New(n.cfg, c.Profile)
 	if err != nil {
 		return err
