@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -60,14 +61,39 @@ type Pushed struct {
 	Banner         string   // may have several lines
 	Version        string
 	Routes         []netip.Prefix
-	// Ignored counts values that make no sense or exceed a bound.
+	// Ignored counts values that make no sense or exceed a bound; Refused tells the first of them.
 	Ignored int
+	Refused []Refusal
+}
+
+// A Refusal is a pushed value that was not taken over.
+type Refusal struct {
+	Attribute string // as a policy names it
+	Value     string // printable
+	Why       string
+}
+
+// String is the refusal in a line.
+func (r Refusal) String() string { return fmt.Sprintf("%s %q: %s", r.Attribute, r.Value, r.Why) }
+
+// maxRefused bounds how many refusals are told, and maxRefusedText each one's value.
+const (
+	maxRefused     = 16
+	maxRefusedText = 64 // octets
+)
+
+func (p *Pushed) refuse(attribute, value, why string) {
+	p.Ignored++
+	if len(p.Refused) < maxRefused {
+		p.Refused = append(p.Refused, Refusal{attribute, printable([]byte(value), maxRefusedText), why})
+	}
 }
 
 // Clone is a copy that shares no memory with p.
 func (p Pushed) Clone() Pushed {
 	p.Addresses, p.DNS, p.WINS = slices.Clone(p.Addresses), slices.Clone(p.DNS), slices.Clone(p.WINS)
 	p.SplitDNS, p.BackupGateways, p.Routes = slices.Clone(p.SplitDNS), slices.Clone(p.BackupGateways), slices.Clone(p.Routes)
+	p.Refused = slices.Clone(p.Refused)
 	return p
 }
 
@@ -82,19 +108,21 @@ func FromReply(attrs []wire.Attribute) Pushed {
 		}
 		switch a.Type {
 		case wire.InternalIP4Address, wire.InternalIP6Address:
-			p.count(addAddr(&p.Addresses, a, maxAddresses))
+			p.addAddr(&p.Addresses, "address", a, maxAddresses)
 		case wire.InternalIP4Netmask:
 			p.Netmask, _, _ = a.Addr()
 		case wire.InternalIP4DNS, wire.InternalIP6DNS:
-			p.count(addAddr(&p.DNS, a, 2*maxServers))
+			p.addAddr(&p.DNS, "dns", a, 2*maxServers)
 		case wire.InternalIP4NBNS:
-			p.count(addAddr(&p.WINS, a, maxServers))
+			p.addAddr(&p.WINS, "wins", a, maxServers)
 		case wire.InternalIP4Subnet, wire.InternalIP6Subnet:
-			p.count(routes.add(a))
+			if routes.add(a) > 0 {
+				p.refuse("routes", prefixText(a), fmt.Sprintf("no prefix, or more than %d", maxPrefixes))
+			}
 		case wire.CiscoSplitDNS, wire.InternalDNSDomain:
-			p.count(addNames(&p.SplitDNS, a, maxDomains, domainName))
+			p.addNames(&p.SplitDNS, "split-dns", a, maxDomains, domainName)
 		case wire.CiscoBackupServers:
-			p.count(addNames(&p.BackupGateways, a, maxGateways, gateway))
+			p.addNames(&p.BackupGateways, "backup-gateway", a, maxGateways, gateway)
 		case wire.CiscoDefaultDomain:
 			p.setDefDomain(a)
 		case wire.CiscoBanner:
@@ -108,14 +136,13 @@ func FromReply(attrs []wire.Attribute) Pushed {
 	return p
 }
 
-func (p *Pushed) count(ignored int) { p.Ignored += ignored }
-
 func (p *Pushed) setDefDomain(a wire.Attribute) {
-	if name, ok := domainName(strings.Trim(string(a.Value), "\x00 ")); ok {
+	text := strings.Trim(string(a.Value), "\x00 ")
+	if name, ok := domainName(text); ok {
 		p.DefDomain = name
 		return
 	}
-	p.Ignored++
+	p.refuse("def-domain", text, nameProblem(text))
 }
 
 // FromRouteSet reads the prefixes that are behind a peer from its CFG_SET: host bits cleared,
@@ -153,18 +180,31 @@ func (l *prefixList) add(a wire.Attribute) int {
 }
 
 // addAddr takes only what can be the address of a host.
-func addAddr(into *[]netip.Addr, a wire.Attribute, most int) (ignored int) {
+func (p *Pushed) addAddr(into *[]netip.Addr, attribute string, a wire.Attribute, most int) {
 	addr, _, ok := a.Addr()
 	switch {
 	case !ok || !isHost(addr) || addr.Is4In6():
-		return 1
+		p.refuse(attribute, addressText(a), "not the address of a host")
 	case slices.Contains(*into, addr):
-		return 0
 	case len(*into) == most:
-		return 1
+		p.refuse(attribute, addr.String(), fmt.Sprintf("more than %d", most))
+	default:
+		*into = append(*into, addr)
 	}
-	*into = append(*into, addr)
-	return 0
+}
+
+func addressText(a wire.Attribute) string {
+	if addr, _, ok := a.Addr(); ok {
+		return addr.String()
+	}
+	return fmt.Sprintf("%x", a.Value[:min(len(a.Value), maxRefusedText/2)])
+}
+
+func prefixText(a wire.Attribute) string {
+	if p, ok := a.Prefix(); ok {
+		return p.String()
+	}
+	return addressText(a)
 }
 
 func isHost(a netip.Addr) bool {
@@ -172,20 +212,30 @@ func isHost(a netip.Addr) bool {
 }
 
 // addNames reads a list in any of the forms in which peers send it.
-func addNames(into *[]string, a wire.Attribute, most int, check func(string) (string, bool)) (ignored int) {
+func (p *Pushed) addNames(into *[]string, attribute string, a wire.Attribute, most int, check func(string) (string, bool)) {
 	for _, text := range a.Texts() {
 		name, ok := check(text)
 		switch {
 		case !ok:
-			ignored++
+			p.refuse(attribute, text, nameProblem(text))
 		case slices.Contains(*into, name):
 		case len(*into) == most:
-			ignored++
+			p.refuse(attribute, name, fmt.Sprintf("more than %d", most))
 		default:
 			*into = append(*into, name)
 		}
 	}
-	return ignored
+}
+
+// nameProblem is why a text is no name that is taken over.
+func nameProblem(text string) string {
+	switch {
+	case strings.Trim(text, ".") == "":
+		return "the root, which every name is under"
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "it has control characters"
+	}
+	return "no name of labels of letters, digits, '-' and '_', and no address of a host"
 }
 
 // domainName accepts what a resolver can be asked for: labels of letters, digits, hyphens and the

@@ -182,7 +182,10 @@ func (s *session) established(e ikev2.Established) {
 		s.mobile, s.further = e.MOBIKE, e.Additional
 	})
 	if s.pushed.Ignored > 0 {
-		c.cfg.Log.Warn("the hub pushed values that make no sense or are too many: they are ignored", "client", c.Name(), "session", s.name(), "values", s.pushed.Ignored)
+		c.cfg.Log.Warn("the hub pushed values that make no sense or are too many: they are ignored", "client", c.Name(), "session", s.name(), "values", s.pushed.Ignored, "refused", s.pushed.Refused)
+	}
+	if s.pushed.Banner != "" {
+		c.cfg.Log.Info("banner of the hub", "client", c.Name(), "session", s.name(), "banner", s.pushed.Banner)
 	}
 	if why := s.refusal(); why != "" {
 		s.set(func() { s.up = false })

@@ -125,6 +125,9 @@ func pushedAttributes(p authz.Pushed) []view.Attribute {
 	add("backup-gateways", strings.Join(p.BackupGateways, " "))
 	add("banner", p.Banner)
 	add("routes", list(p.Routes))
+	for _, r := range p.Refused {
+		add("refused", r.String())
+	}
 	return out
 }
 

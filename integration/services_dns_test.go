@@ -38,6 +38,13 @@ func TestServicesSplitDNS(t *testing.T) {
 	b.wantDig("without a tunnel the public server is asked", "198.51.100.1", "@172.16.1.1", "www.example.net")
 	b.connect()
 	b.wantDig("a pushed domain's name goes through the tunnel", "192.168.10.80", "@172.16.1.1", "www.example.net")
+	// The banner is shown and logged, as one line each.
+	if out := mustRun(b.spoke, "show", "client", "flex1"); !strings.Contains(out, `Welcome to the company\x0aBehave`) {
+		t.Errorf("show client does not tell the banner:\n%s", out)
+	}
+	if log := b.spoke.log.String(); !strings.Contains(log, `msg="banner of the hub"`) || !strings.Contains(log, `banner="Welcome to the company\nBehave"`) {
+		t.Errorf("the log does not tell the banner:\n%s", lastLines(log, 20))
+	}
 	public := b.public.String()
 	for _, c := range []struct {
 		what, want string
@@ -195,4 +202,56 @@ func TestServicesServerOutsideEveryRoute(t *testing.T) {
 	if seen := strings.TrimPrefix(b.public.String(), before); strings.Contains(seen, "example.net") {
 		t.Errorf("the query left by another way than the tunnel:\n%s", seen)
 	}
+}
+
+// "If the inside interface isn't explicitly defined, the DNS view will apply to all interfaces except the
+// tunnel interface and its source." What happens shows in debug.
+func TestServicesDNSWithoutInsideInterfaces(t *testing.T) {
+	t.Parallel()
+	b := newBranch(t, "sall")
+	b.startNamed(b.corp, "192.168.10.5", "example.net")
+	b.startPublic()
+	b.hub = startFlexvpn(t, b.nodes["hub"], "hub", branchHub, map[string][]byte{"psk": []byte(starPSK)})
+	text := strings.Replace(spokeText("spoke1", "ipsec", firstHub), "profile: hubs,", "profile: hubs, connect: manual,", 1)
+	b.spoke = startFlexvpn(t, b.nodes["spoke1"], "client", text+dnsServices, map[string][]byte{"psk": []byte(starPSK)})
+	listeners := func(when, want string) {
+		t.Helper()
+		eventually(t, 20*time.Second, "all but the tunnel and its source are served "+when, func() error {
+			var got []string
+			for _, l := range show[view.DNS](b.spoke, "dns").Listeners {
+				got = append(got, strings.TrimSpace(l.Interface+" "+l.Error))
+			}
+			if strings.Join(got, ",") != want {
+				return fmt.Errorf("it serves %v, want %s", got, want)
+			}
+			return nil
+		})
+	}
+	listeners("before the tunnel", "eth1")
+	debug := &syncBuffer{}
+	follow, err := b.spoke.node.Start(debug, nil, binary, "--socket", b.spoke.dir+"/control.sock", "debug", "ip", "dns", "view")
+	must(t, err)
+	eventually(t, 10*time.Second, "debug waits", func() error {
+		if !strings.Contains(debug.String(), "waiting for dns") {
+			return fmt.Errorf("it prints %q", debug.String())
+		}
+		return nil
+	})
+	b.connect()
+	b.wantDig("the view applies behind eth1", "192.168.10.80", "@172.16.1.1", "www.example.net")
+	must(t, b.spoke.node.IP("link add eth9 type bridge", "link set eth9 up"))
+	listeners("with the tunnel, and an interface that came later", "eth1,eth9")
+	if out, err := b.www.Run(context.Background(), "dig", "+time=1", "+tries=1", "@192.0.2.2", "www.example.net"); err == nil {
+		t.Errorf("a public host was answered:\n%s", out)
+	}
+	must(t, b.spoke.node.IP("link del eth9"))
+	listeners("after an interface went", "eth1")
+	eventually(t, 10*time.Second, "debug tells of the view and the query", func() error {
+		if out := debug.String(); !strings.Contains(out, "flex1 view up on tunnel1: domains [example.net]") ||
+			!strings.Contains(out, "172.16.1.10 eth1 A www.example.net.: view flex1, from server, NOERROR, 1 answers") {
+			return fmt.Errorf("it prints\n%s", out)
+		}
+		return nil
+	})
+	_ = follow.Stop(time.Second)
 }

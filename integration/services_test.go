@@ -46,6 +46,7 @@ ikev2:
       split-dns: [example.net]
       wins: [10.10.210.10]
       def-domain: example.net
+      banner: "Welcome to the company\nBehave"
       routes: {set: [interface, 192.168.10.0/24], accept: any}
 pools:
   v4: {range: 10.1.1.2-10.1.1.9}

@@ -10,6 +10,7 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -31,8 +32,9 @@ type Config struct {
 	// RouteTo is the interface by which packets to an address leave.
 	RouteTo func(netip.Addr) (device string, err error)
 	Log     *slog.Logger
-	// Trace is told of each query from a host; it calls line only while somebody follows them.
-	Trace func(host string, line func() string)
+	// Trace is told of each query from a host, and of each view of a client that comes and goes; it calls
+	// line only while somebody follows them.
+	Trace func(about string, line func() string)
 	// Dial opens a connection to a server; device is the tunnel it must not leave by another way, or
 	// empty. Nil: the network.
 	Dial func(ctx context.Context, network string, server netip.AddrPort, device string) (net.Conn, error)
@@ -121,6 +123,9 @@ func (p *Proxy) Up(t Tunnel) {
 	p.tunnels[t.Client] = t
 	p.mu.Unlock()
 	p.rebuild()
+	p.cfg.Trace(t.Client, func() string {
+		return fmt.Sprintf("view up on %s: domains %v, servers %v", t.Device, t.Domains, t.Servers)
+	})
 	p.cfg.Log.Info("dns view up", "client", t.Client, "interface", t.Device, "domains", t.Domains, "servers", t.Servers)
 }
 
@@ -139,6 +144,7 @@ func (p *Proxy) Down(client string, wanted bool) {
 		p.cache.forget(client)
 	}
 	if was {
+		p.cfg.Trace(client, func() string { return fmt.Sprintf("view down, remembered: %v", wanted) })
 		p.cfg.Log.Info("dns view down", "client", client, "remembered", wanted)
 	}
 }

@@ -33,7 +33,19 @@ func (a *app) debugTopicCommand(topic view.Topic, short, long, peer string) *cob
 
 func (a *app) debugDNSCommand() *cobra.Command {
 	return a.debugTopicCommand(view.TopicDNS, "Name queries of hosts behind a spoke",
-		"Name queries of hosts behind a spoke, one line each: who asked for what, which way it went, what came back.", "only hosts with this in their address")
+		"Name queries of hosts behind a spoke, one line each: who asked for what, which way it went, what came back. Views\nof clients that come and go are told, too.",
+		"only hosts with this in their address, or clients with this in their name")
+}
+
+// debugIPCommand is the tree of IOS spellings; what IOS tells in two streams is one here.
+func (a *app) debugIPCommand() *cobra.Command {
+	spelled := func(use, example string, cmd *cobra.Command) *cobra.Command {
+		cmd.Use, cmd.Example = use, example
+		return cmd
+	}
+	return under("ip", "IOS spellings",
+		under("dns", "Names", spelled("name-list", "  flexvpn debug ip dns name-list", a.debugDNSCommand()), spelled("view", "  flexvpn debug ip dns view", a.debugDNSCommand())),
+		under("dhcp", "DHCP", spelled("server", "  flexvpn debug ip dhcp server", a.debugDHCPCommand())))
 }
 
 func (a *app) debugDHCPCommand() *cobra.Command {

@@ -33,7 +33,7 @@ func TestUsageErrors(t *testing.T) {
 		"connect":                           "flexvpn connect needs the name of a client profile",
 		"hub":                               "flexvpn hub needs its configuration: -c FILE",
 		"check":                             "flexvpn check needs the configuration: -c FILE",
-		"debug radius":                      `unknown word "radius" after flexvpn debug: choose dhcp, dns, ike`,
+		"debug radius":                      `unknown word "radius" after flexvpn debug: choose dhcp, dns, ike, ip`,
 		"show crypto ikev2 client flexvp x": `no client profile x`,
 	} {
 		r := s.run(line)
