@@ -62,6 +62,30 @@ func TestLossGoesToTheNextPeerAtOnce(t *testing.T) {
 	s.want(active, hubB, "without reactivate it stays on the peer that it reached")
 }
 
+// A hub that dies soon after it took the session in is lost like any other.
+func TestLossSoonAfterSetup(t *testing.T) {
+	w := newSim(t)
+	w.hub(hubA)
+	w.hub(hubB)
+	s := w.spoke("c", config.Client{Peers: peersAt(hubA, hubB)}).start()
+	w.pass(time.Second)
+	w.fail(hubA)
+	w.pass(simDead + simHandshake)
+	s.want(active, hubB, "as soon as the silence is noticed")
+}
+
+// A hub that throws a session out leaves the turn to the next one, after a wait.
+func TestThrownOutGoesToTheNextPeer(t *testing.T) {
+	w := newSim(t)
+	w.hub(hubA).rejects = true
+	w.hub(hubB)
+	s := w.spoke("c", config.Client{Peers: peersAt(hubA, hubB)}).start()
+	w.pass(simHandshake + time.Second + backoff[0] - 1)
+	s.want(backingOff, "", "the first hub threw it out")
+	w.pass(1 + simHandshake)
+	s.want(active, hubB, "the next one")
+}
+
 // A hub that takes sessions in and throws them out again is asked ever more slowly.
 func TestThrownOutBacksOff(t *testing.T) {
 	w := newSim(t)

@@ -102,13 +102,14 @@ func (m *machine) mainEnded(now time.Time, e ending) {
 	case clash:
 		m.failures = 0
 		m.begin(now, m.peers.after(l.peer))
-	case stood && lasted >= steady:
+	case stood && (lasted >= steady || e.reason == byDead): // silence takes its time: no loop is tight by it
 		l.peer.failures++
 		l.peer.lastErr = e.detail
 		m.failures = 0
 		clear(l.peer.tried)
 		m.begin(now, m.peers.after(l.peer))
 	default:
+		l.peer.tried[l.to] = true // also when it had come up
 		m.failed(now, l.peer, e.detail)
 	}
 }
