@@ -45,6 +45,7 @@ var house = map[string]room{
 	"authz/radius":          {ours: "authz config ops/view radiusdict secret store", foreign: "layeh.com/radius"},
 	"vtemplate":             {ours: "authz config dataplane ikev2 ikev2/wire secret"},
 	"routing":               {ours: "authz dataplane ops/view config"},
+	"routing/bgp":           {ours: "authz config ops/view routing", foreign: "github.com/osrg/gobgp/v3 google.golang.org/protobuf golang.org/x/sys"},
 	"profile":               {ours: "config dataplane endpoint ikev2 ikev2/suite ikev2/wire ops/view secret"},
 	"hub":                   {ours: "authz authz/pool config dataplane endpoint ikev2 ikev2/eap ikev2/wire ops/view profile radiusdict routing vtemplate"},
 	"client/dhcp":           {ours: "ops/view store", foreign: "github.com/insomniacslk/dhcp golang.org/x/sys"},
@@ -59,7 +60,7 @@ var house = map[string]room{
 	"demo":                  {ours: "netlab ops/view"},
 	"node": {ours: "authz authz/eaplocal authz/pool authz/radius client config dataplane dataplane/edge dataplane/kernel dataplane/none dataplane/rtnl dataplane/userspace endpoint hub " +
 		"client/dhcp client/dns client/nat client/track " +
-		"ikev2 ikev2/wire load ops ops/view profile routing store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
+		"ikev2 ikev2/wire load ops ops/view profile routing routing/bgp store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
 	"bench":       {ours: "ikev2/suite/floor load netlab node ops ops/view"},
 	"integration": {},

@@ -29,6 +29,10 @@ type rawConfig struct {
 	dhcpPools []entry[rawDHCPPool]
 	nat       []rawNAT
 
+	prefixLists []entry[[]given[PrefixRule]]
+	statics     []rawStatic
+	bgp         rawBGP
+
 	accessLists []entry[rawAccessList]
 	policyMaps  []entry[rawPolicyMap]
 }
@@ -51,9 +55,11 @@ func (c *rawConfig) keys() []key {
 		{name: "access-lists", part: mapOf(&c.accessLists, "access-list", listName, accessList), otherwise: "none", example: `{from-spokes: ["permit tcp 10.0.0.0/8 any eq 443", permit icmp any any]}`, doc: accessListDoc},
 		{name: "policy-maps", part: mapOf(&c.policyMaps, "policy-map", word, func(v *rawPolicyMap) part { return object(v) }), doc: "Rates by name, for `service-policy` of templates and tunnels."},
 		{name: "metrics", part: object(&c.metrics), doc: "The Prometheus listener."},
-		{name: "bgp", part: later("there is no BGP speaker in this version"), doc: "The embedded BGP speaker."},
 		{name: "tracks", part: mapOf(&c.tracks, "track", trackNumber, func(v *rawTrack) part { return object(v) }), doc: "Tracked objects by number: what clients, their peers and their sources wait for."},
 		{name: "dhcp-pools", part: mapOf(&c.dhcpPools, "dhcp-pool", word, func(v *rawDHCPPool) part { return object(v) }), doc: "DHCP for the hosts behind a spoke: a server for each interface that is named here. Leases survive a restart."},
+		{name: "prefix-lists", part: mapOf(&c.prefixLists, "prefix-list", filterName, prefixList), otherwise: "none", example: `{from-spokes: [permit 172.16.0.0/12 ge 24 le 24]}`, doc: prefixRuleDoc},
+		{name: "static-routes", part: listOf(&c.statics, func(v *rawStatic) part { return object(v) }), otherwise: "none", doc: "Static routes, in the same RIB as everything else."},
+		{name: "bgp", part: object(&c.bgp), doc: "The embedded BGP speaker."},
 		{name: "dns", part: object(&c.dns), doc: "Split DNS for the hosts behind a spoke: names in domains that a hub pushes are resolved by the servers it pushes, through its tunnel, all others by the default servers. Without this section names are not served."},
 		{name: "nat", part: listOf(&c.nat, func(v *rawNAT) part { return object(v) }), otherwise: "nothing is translated", doc: "NAT for the hosts behind a spoke. What leaves by an interface that no entry names keeps its addresses."},
 	}

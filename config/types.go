@@ -29,6 +29,10 @@ type Config struct {
 	Tracks    map[int]*Track
 	Metrics   Metrics
 
+	PrefixLists  map[string]*PrefixList
+	StaticRoutes []StaticRoute
+	BGP          []*BGP // that of the main table first; empty: none
+
 	AccessLists map[string]*AccessList
 	PolicyMaps  map[string]*PolicyMap
 

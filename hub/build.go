@@ -70,7 +70,10 @@ func (s *session) clone(q ikev2.Install) error {
 		hosts = append(hosts, netip.PrefixFrom(a, a.BitLen()))
 	}
 	s.routesFromServer(name, spec.VRF)
-	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{Interface: name, VRF: spec.VRF, Source: routing.SourceAddress, Identity: s.identity(), Prefixes: hosts}); err != nil {
+	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{
+		Interface: name, VRF: spec.VRF, Source: routing.SourceAddress, Identity: s.identity(), Prefixes: hosts,
+		Peer: routing.Peer{Accept: s.granted.attributes().RoutesAccept.V, Transport: q.Path.Remote.Addr()},
+	}); err != nil {
 		s.log().Warn("host route", "err", err)
 	}
 	return nil

@@ -35,6 +35,7 @@ import (
 	"flexvpn/ops"
 	"flexvpn/profile"
 	"flexvpn/routing"
+	"flexvpn/routing/bgp"
 	"flexvpn/store"
 	"flexvpn/vtemplate"
 )
@@ -67,6 +68,7 @@ type Node struct {
 	aaa      *aaa                              // nil without servers
 	clients  []*client.Client
 	tracks   *track.Set
+	speakers []*bgp.Speaker
 	debug    ops.Debug
 	inside   *inside
 	stopped  chan struct{} // closed in close
@@ -156,6 +158,9 @@ func (n *Node) build() (err error) {
 		return err
 	}
 	if err := n.buildInside(); err != nil {
+		return err
+	}
+	if err := n.buildRouting(); err != nil {
 		return err
 	}
 	return n.buildClients()
@@ -321,7 +326,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 	g.Go(func() error { return control.Serve(ctx, n) })
 	g.Go(func() error { return n.planeEvents(ike) })
 	g.Go(func() error { return n.tracks.Run(ctx) })
-	g.Go(func() error { return n.routes.Run(ike, n.log) })
+	n.routeTasks(g, ctx, ike)
 	g.Go(func() error { return n.followAddresses(ctx) })
 	if n.cfg.Metrics.Listen.IsValid() {
 		g.Go(func() error { return n.serveMetrics(ctx) })

@@ -219,6 +219,7 @@ func (n *Node) Stats() view.Stats {
 		Moves: map[string]uint64{"done": ike["moves_done"], "refused": ike["moves_refused"], "forged": ike["moves_forged"]}, Clients: map[string]string{},
 		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), Pools: n.pools.Usage(),
 	}
+	n.addRouting(&v)
 	if n.hub != nil {
 		n.hub.AddTo(&v)
 	}

@@ -64,6 +64,9 @@ var questions = []question{
 	{http.MethodPost, "/v1/client/answer", call.answerLogin},
 	{http.MethodPost, "/v1/client/disconnect", call.disconnect},
 	{http.MethodPost, "/v1/client/clear", call.clearClient},
+	{http.MethodGet, "/v1/bgp", call.bgp},
+	{http.MethodGet, "/v1/bgp/routes", call.bgpRoutes},
+	{http.MethodPost, "/v1/bgp/clear", call.clearBGP},
 }
 
 // handler checks who asks, then serves the table. It does not use http.ServeMux, which answers

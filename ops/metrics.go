@@ -39,6 +39,12 @@ var (
 	metricPackets = desc("tunnel_packets_total", "Packets inside the tunnels.", "direction")
 	metricDrops   = desc("dropped_packets_total", "Packets that were dropped.", "reason")
 
+	metricBGPNeighbors = desc("bgp_neighbors", "BGP neighbors.", "state")
+	metricBGPPrefixes  = desc("bgp_prefixes", "Prefixes accepted from BGP neighbors, and advertised to them.", "direction")
+	metricBGPDowns     = desc("bgp_sessions_ended_total", "BGP sessions that ended.")
+	metricBGPRefused   = desc("bgp_refused_total", "Connections and paths of BGP neighbors that were turned away.", "kind")
+	metricFIB          = desc("fib_events_total", "Routes written to the forwarding table or removed, refused by it, and brought back after somebody else removed them.", "event")
+
 	metricPoolSize       = desc("pool_addresses", "Addresses that the pool has in all.", "pool")
 	metricPoolUsed       = desc("pool_used_addresses", "Addresses of the pool that are leased to sessions.", "pool")
 	metricPoolRemembered = desc("pool_remembered_addresses", "Addresses of the pool that are free but kept for the identity that had them.", "pool")
@@ -63,6 +69,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
+		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
 	} {
 		out <- d
 	}
@@ -89,6 +96,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.counters(metricBytes, map[string]uint64{"in": s.InBytes, "out": s.OutBytes})
 	e.counters(metricPackets, map[string]uint64{"in": s.InPackets, "out": s.OutPackets})
 	e.counters(metricDrops, s.Drops)
+
+	e.gauges(metricBGPNeighbors, s.BGPNeighbors)
+	e.gauges(metricBGPPrefixes, s.BGPPrefixes)
+	e.counter(metricBGPDowns, s.BGPDowns)
+	e.counters(metricBGPRefused, s.BGPRefused)
+	e.counters(metricFIB, s.FIB)
 
 	for _, p := range s.Pools {
 		e.gauge(metricPoolSize, float64(p.Size), p.Name)

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"flexvpn/ops/view"
 )
@@ -25,6 +26,12 @@ type Node interface {
 	InsideNode
 	AccessNode
 	LoginNode
+	// BGP tells about the BGP speakers; with a valid address, everything about that neighbor.
+	BGP(ctx context.Context, neighbor netip.Addr) ([]view.BGP, error)
+	// BGPRoutes are the speakers' tables, or what they have for one prefix.
+	BGPRoutes(ctx context.Context, prefix netip.Prefix) ([]view.BGPRoute, error)
+	// ClearBGP begins the session with a neighbor anew, or all of them, and says how many.
+	ClearBGP(ctx context.Context, neighbor netip.Addr) (int, error)
 
 	// ClearSession ends one session, named as in Session; its peer is told.
 	ClearSession(ctx context.Context, id string) error

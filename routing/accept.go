@@ -42,6 +42,16 @@ func Accept(policy authz.Accept, offered []netip.Prefix, transport netip.Addr) (
 	return ok, refused
 }
 
+// Martian reports whether p is inside of a range that no peer can be the way to.
+func Martian(p netip.Prefix) bool {
+	for _, n := range never {
+		if n.Overlaps(p) && n.Bits() <= p.Bits() {
+			return true
+		}
+	}
+	return false
+}
+
 func acceptable(policy authz.Accept, p netip.Prefix, transport netip.Addr) bool {
 	if !p.IsValid() || !allows(policy, p) {
 		return false

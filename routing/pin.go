@@ -23,6 +23,7 @@ func (t *Table) PinTransport(key string, hub netip.Addr, pushed []netip.Prefix) 
 func (t *Table) PinTransports(key string, hub netip.Addr, further []netip.Addr, pushed []netip.Prefix) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.hubs[key] = append([]netip.Addr{hub.Unmap().WithZone("")}, further...)
 	again := t.sets[key].len() > 0
 	pin, err := t.pin(key, hub, pushed, again)
 	if err != nil {
@@ -45,7 +46,7 @@ func (t *Table) PinTransports(key string, hub netip.Addr, further []netip.Addr, 
 // the routes beside ours.
 func (t *Table) pin(key string, hub netip.Addr, pushed []netip.Prefix, again bool) (*claim, error) {
 	hub = hub.Unmap().WithZone("")
-	if !covers(pushed, hub) {
+	if !covers(pushed, hub) && !t.swallowed(hub) {
 		return nil, nil
 	}
 	at := dest{prefix: netip.PrefixFrom(hub, hub.BitLen())}
@@ -65,6 +66,39 @@ func (t *Table) pin(key string, hub netip.Addr, pushed []netip.Prefix, again boo
 	return &claim{
 		key: key, dest: at, source: SourceTransport, from: way.Source, given: []dataplane.Hop{{Interface: way.Interface, Via: way.Via}},
 	}, nil
+}
+
+// swallowed reports whether a routing protocol's route is around an address.
+func (t *Table) swallowed(a netip.Addr) bool {
+	for bits := a.BitLen() - 1; bits >= 0; bits-- {
+		p, _ := a.Prefix(bits)
+		if e := t.entries[dest{prefix: p}]; e != nil {
+			for c := range e.all {
+				if !c.resolves() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// keepOut pins the hubs that a route which a routing protocol is about to bring would swallow.
+func (t *Table) keepOut(p netip.Prefix) (errs []error) {
+	for key, hubs := range t.hubs {
+		for _, hub := range hubs {
+			if hub = hub.Unmap(); !p.Contains(hub) || t.sets[key].get(dest{prefix: netip.PrefixFrom(hub, hub.BitLen())}) != nil {
+				continue
+			}
+			pin, err := t.pin(key, hub, []netip.Prefix{p}, true)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("pin the route to %s: %w", hub, err))
+				continue
+			}
+			errs = append(errs, t.put(pin)...)
+		}
+	}
+	return errs
 }
 
 // WayTo is the way to a host outside of our tunnels, whatever routes lead into them.

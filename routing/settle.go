@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"flexvpn/dataplane"
 )
@@ -190,7 +189,7 @@ func (t *Table) best(d dest, w *claim) Best {
 		return b
 	}
 	b.Source, b.Identity, b.Tag = w.source, w.identity, w.tag
-	b.Session, _, _ = strings.Cut(w.key, "/")
+	b.Session = sessionOf(w.key)
 	if len(w.hops) > 0 {
 		b.Interface = w.hops[0].Interface
 	}

@@ -58,7 +58,7 @@ func (e *entry) view(d dest) (view.Route, bool) {
 		}
 		v.Others = append(v.Others, view.OtherRoute{
 			Source: c.source, Distance: c.distance, Interface: interfaceOf(c), NextHops: hopsText(c.hops, c.discard),
-			Session: sessionOf(c), Identity: c.identity, Since: c.since, Why: c.lostTo(w),
+			Session: sessionOf(c.key), Identity: c.identity, Since: c.since, Why: c.lostTo(w),
 		})
 	}
 	v.VRF, v.Prefix = d.vrf, d.prefix
@@ -67,13 +67,14 @@ func (e *entry) view(d dest) (view.Route, bool) {
 
 func viewOf(c *claim) view.Route {
 	return view.Route{
-		Interface: interfaceOf(c), Source: c.source, Session: sessionOf(c),
+		Interface: interfaceOf(c), Source: c.source, Session: sessionOf(c.key),
 		Identity: c.identity, Distance: c.distance, Tag: c.tag, Since: c.since,
 	}
 }
 
-func sessionOf(c *claim) string {
-	session, _, _ := strings.Cut(c.key, "/")
+// sessionOf is the session that a key belongs to.
+func sessionOf(key string) string {
+	session, _, _ := strings.Cut(key, "/")
 	return session
 }
 
@@ -97,7 +98,7 @@ func (c *claim) lostTo(w *claim) string {
 	case a.order != b.order:
 		return fmt.Sprintf("%s goes before %s at the same distance", w.source, c.source)
 	}
-	return "older than that of " + sessionOf(w)
+	return "older than that of " + sessionOf(w.key)
 }
 
 func hopsText(hops []dataplane.Hop, discard bool) []string {

@@ -3,9 +3,11 @@ package routing
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
+	"flexvpn/authz"
 	"flexvpn/dataplane"
 )
 
@@ -41,9 +43,17 @@ type Announcement struct {
 	Prefixes  []netip.Prefix
 	Distance  uint8 // 0: the source's own
 	Tag       uint32
+	// Peer is what is known of the session's other end; it comes with the assigned addresses.
+	Peer Peer
 	// Share lets the prefixes be reached over this and other announcements of the same source and
 	// distance that share, packets divided by flow. Without it the newest announcement wins.
 	Share bool
+}
+
+// Peer is what the authorization of a session and its path say about the other end.
+type Peer struct {
+	Accept    authz.Accept // prefixes that may be behind it
+	Transport netip.Addr   // its transport address
 }
 
 // A Table is the RIB. Methods are safe for concurrent use; they block while routes are written. What is
@@ -66,6 +76,8 @@ type Table struct {
 	waiting  map[dest]map[*claim]struct{} // claims by next hop, as host prefix: resolved or not
 	lengths  map[lengthOf]int             // how many dests of each prefix length next hops can resolve by
 	tables   map[string]int               // VRF device -> table
+	peers    map[string]Peer              // by session
+	hubs     map[string][]netip.Addr      // transport addresses that no route of ours may swallow, by key
 	left     map[slot]bool                // where routes of ours stand that could not be removed
 	watchers []func(Best)
 	counters Counters
@@ -77,7 +89,7 @@ func New(fib FIB) *Table {
 	return &Table{
 		fib: fib, now: time.Now, sets: map[string]*group[dest]{}, entries: map[dest]*entry{},
 		tunnels: map[string]int{}, through: map[string]*group[*claim]{}, down: map[string]bool{}, own: map[dest]map[string]struct{}{},
-		waiting: map[dest]map[*claim]struct{}{}, lengths: map[lengthOf]int{}, left: map[slot]bool{}, tables: map[string]int{"": 0},
+		waiting: map[dest]map[*claim]struct{}{}, lengths: map[lengthOf]int{}, left: map[slot]bool{}, peers: map[string]Peer{}, hubs: map[string][]netip.Addr{}, tables: map[string]int{"": 0},
 	}
 }
 
@@ -87,6 +99,9 @@ func New(fib FIB) *Table {
 func (t *Table) Set(key string, a Announcement) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if a.Source == SourceAddress {
+		t.peers[sessionOf(key)] = a.Peer
+	}
 	var claims []*claim
 	var errs []error
 	for _, p := range a.Prefixes {
@@ -174,7 +189,18 @@ func (t *Table) drop(c *claim) []error {
 func (t *Table) Remove(key string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	delete(t.hubs, key)
+	if strings.HasSuffix(key, "/"+SourceAddress) {
+		delete(t.peers, sessionOf(key))
+	}
 	return problems(t.set(key, nil))
+}
+
+// Peer is what came with the addresses of a session.
+func (t *Table) Peer(session string) Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.peers[session]
 }
 
 // Path is the way to one prefix that a routing protocol found.
@@ -184,9 +210,11 @@ type Path struct {
 	Source   string
 	Identity string       // whom it is from, for show
 	NextHops []netip.Addr // resolved by the other routes of the VRF
-	Discard  bool         // packets are dropped; no next hops
-	Distance uint8        // 0: the source's own
-	Tag      uint32
+	// Interface makes the first next hop, or none, one of this interface, without resolving it.
+	Interface string
+	Discard   bool  // packets are dropped; no next hops
+	Distance  uint8 // 0: the source's own
+	Tag       uint32
 }
 
 // SetPath makes p the way to its prefix that key knows; others of key stay.
@@ -196,10 +224,18 @@ func (t *Table) SetPath(key string, p Path) error {
 	if !p.Prefix.IsValid() {
 		return fmt.Errorf("route %s of %s: no prefix", p.Prefix, key)
 	}
-	return problems(t.put(&claim{
+	c := &claim{
 		key: key, dest: dest{p.VRF, p.Prefix.Masked()}, source: p.Source, identity: p.Identity, distance: p.Distance,
 		tag: p.Tag, nexthops: p.NextHops, discard: p.Discard, onlink: len(p.NextHops) > 0,
-	}))
+	}
+	if p.Interface != "" {
+		hop := dataplane.Hop{Interface: p.Interface}
+		if len(p.NextHops) > 0 {
+			hop.Via = p.NextHops[0]
+		}
+		c.nexthops, c.given = nil, []dataplane.Hop{hop}
+	}
+	return problems(append(t.keepOut(p.Prefix), t.put(c)...))
 }
 
 // RemovePath withdraws the way to a prefix that key knows.

@@ -12,7 +12,7 @@ import (
 
 func (a *app) clearCommand() *cobra.Command {
 	return group("clear", "End sessions: the peers are told and may connect again", "End sessions: the peers are told and may connect again.",
-		a.clearSessionCommand(), a.clearClientCommand(), a.clearCryptoCommand())
+		a.clearSessionCommand(), a.clearClientCommand(), a.clearCryptoCommand(), a.clearBGPCommand())
 }
 
 func (a *app) clearSessionCommand() *cobra.Command {

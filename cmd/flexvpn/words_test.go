@@ -19,7 +19,7 @@ func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"sow":                               `unknown word "sow" after flexvpn (did you mean show?): choose check,`,
 		"show sesions":                      `unknown word "sesions" after flexvpn show (did you mean session`,
-		"show":                              "flexvpn show needs one more word: access-lists, client, counters, crypto, dhcp, dns, interfaces, ip, nat, pools, routes, sa, session, sessions",
+		"show":                              "flexvpn show needs one more word: access-lists, bgp, client, counters, crypto, dhcp, dns, interfaces, ip, nat, pools, routes, sa, session, sessions",
 		"show sess":                         `"sess" is ambiguous after flexvpn show: session, sessions`,
 		"show nonsense --json":              `unknown word "nonsense" after flexvpn show`,
 		"c":                                 `"c" is ambiguous after flexvpn: check, clear, client, connect, crypto`,

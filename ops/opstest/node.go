@@ -23,6 +23,8 @@ type Node struct {
 	Routed     []view.Route
 	Profiles   []view.Client
 	Tracked    []view.Track
+	Speakers   []view.BGP
+	Paths      []view.BGPRoute
 	Counted    view.Stats
 	Named      view.DNS
 	Translated view.NAT

@@ -30,6 +30,8 @@ func Sample(now time.Time) *Node {
 		PoolList:   pools(ago),
 		Interfaced: interfaces(),
 		Routed:     routed(ago),
+		Speakers:   speakers(ago),
+		Paths:      paths(ago),
 		Profiles:   clients(now),
 		Tracked:    tracks(now),
 		Counted:    stats(),

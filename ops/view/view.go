@@ -231,4 +231,9 @@ type Stats struct {
 	DNS           DNSStats          `json:"dns"`
 	DHCP          DHCPStats         `json:"dhcp"`
 	NAT           map[string]uint64 `json:"nat_translations_total"` // by outside interface
+	BGPNeighbors  map[string]uint64 `json:"bgp_neighbors"`          // by state: established, waiting, blocked
+	BGPPrefixes   map[string]uint64 `json:"bgp_prefixes"`           // by direction: in (accepted), out (advertised)
+	BGPDowns      uint64            `json:"bgp_downs_total"`        // BGP sessions that ended
+	BGPRefused    map[string]uint64 `json:"bgp_refused_total"`      // connections and paths that were turned away, by kind
+	FIB           map[string]uint64 `json:"fib_total"`              // by event: write, error, repair
 }
