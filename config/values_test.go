@@ -320,6 +320,8 @@ ipsec:
 // it, for the samples name them by their place on an operator's machine.
 func TestSamples(t *testing.T) {
 	files, err := filepath.Glob("../deploy/examples/*.yaml")
+	further, _ := filepath.Glob("../deploy/examples/*/*.yaml")
+	files = append(files, further...)
 	if err != nil || len(files) < 5 {
 		t.Fatal("samples are missing", files, err)
 	}
@@ -337,7 +339,7 @@ func TestSamples(t *testing.T) {
 				domain := map[string]string{"hub1": ".example.net", "spoke1": ".branch.example.net"}[name]
 				ca.issue(t, name+domain).writeBoth(t, dir, name)
 			}
-			for _, name := range []string{"spokes.psk", "hub.psk"} {
+			for _, name := range []string{"spokes.psk", "hub.psk", "flex.psk"} {
 				writeFile(t, dir, name, "w4cbwPPgyDQHmvvLoQr6nHBVYP2fnkm+oQUdsqJ7UWc=\n", 0o600)
 			}
 			writeFile(t, dir, "users", "alice:text:open sesame\n", 0o600)

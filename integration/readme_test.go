@@ -3,13 +3,12 @@ package integration
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,16 +26,6 @@ type machine struct {
 	log  *syncBuffer
 }
 
-// mountPoint makes /etc/flexvpn for the test and its subtests where the host has none; what is mounted
-// on it is seen in a machine only.
-func mountPoint(t *testing.T) {
-	t.Helper()
-	if err := os.Mkdir("/etc/flexvpn", 0o700); !errors.Is(err, fs.ErrExist) {
-		must(t, err)
-		t.Cleanup(func() { _ = os.Remove("/etc/flexvpn") })
-	}
-}
-
 // newMachine needs a mountPoint.
 func newMachine(t *testing.T, n *netlab.Node, files map[string][]byte) *machine {
 	t.Helper()
@@ -46,6 +35,34 @@ func newMachine(t *testing.T, n *netlab.Node, files map[string][]byte) *machine 
 		must(t, os.WriteFile(filepath.Join(m.etc, name), text, 0o600))
 	}
 	return m
+}
+
+// machines counts those that need the mount point.
+var machines struct {
+	sync.Mutex
+	n    int
+	made bool
+}
+
+// mountPoint makes /etc/flexvpn until the last machine's test has ended; what is mounted on it is seen
+// in the machine only.
+func mountPoint(t *testing.T) {
+	t.Helper()
+	machines.Lock()
+	defer machines.Unlock()
+	if _, err := os.Stat("/etc/flexvpn"); err != nil {
+		must(t, os.Mkdir("/etc/flexvpn", 0o700))
+		machines.made = true
+	}
+	machines.n++
+	t.Cleanup(func() {
+		machines.Lock()
+		defer machines.Unlock()
+		if machines.n--; machines.n == 0 && machines.made {
+			_ = os.Remove("/etc/flexvpn")
+			machines.made = false
+		}
+	})
 }
 
 const asMachine = `mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mount --bind "$1" /etc/flexvpn && shift && exec "$@"`

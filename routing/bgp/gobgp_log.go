@@ -62,7 +62,7 @@ func iosReason(text string) string {
 	case phrase == "":
 		return text
 	case detail != "":
-		return phrase + ": " + strings.Trim(detail, "()")
+		return phrase + ": " + detail
 	}
 	return phrase
 }

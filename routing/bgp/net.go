@@ -166,19 +166,47 @@ func (s *Speaker) accepted(c *net.TCPConn) {
 		s.refuse("stranger", from, "it is no neighbor: no spoke with this address is connected, or it is outside of every listen range")
 	case p.blocked != "":
 		s.refuse("stranger", from, "the neighbor is shut: "+p.blocked)
-	case !p.ready && !p.up && p.early == nil:
-		p.early = c // the library is not ready yet, and would close it
+	case p.up: // its hold timer, or the end of its connection, decides first
+	case p.ready:
+		p.called = false
+		p.take(c)
 		return
 	default:
-		p.take(c)
+		p.wait(c)
 		return
 	}
 	_ = c.Close()
 }
 
+// take gives a connection to the library, which is ready for it.
 func (p *peer) take(c *net.TCPConn) {
-	p.ready = false
+	p.ready, p.taken = false, c
 	p.link.Take(c)
+}
+
+// wait keeps a connection of the neighbor until the library is ready for one. When both ends have
+// called, the connection of the end with the higher address stays (as with identifiers in RFC 4271
+// section 6.8, which are not known yet): the other end closes its own.
+func (p *peer) wait(c *net.TCPConn) {
+	if p.taken != nil && p.called {
+		local := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		if p.address.Less(local) {
+			_ = c.Close()
+			return
+		}
+		_ = p.taken.Close()
+		p.taken = nil
+	}
+	p.drop()
+	p.early = c
+}
+
+// drop closes the connection that waits.
+func (p *peer) drop() {
+	if p.early != nil {
+		_ = p.early.Close()
+		p.early = nil
+	}
 }
 
 // sign gives the listeners the neighbor's key, or takes it back.
@@ -211,7 +239,7 @@ const (
 // moment of its own.
 func (p *peer) call() {
 	s := p.speaker
-	if p.gone || p.dynamic || p.cfg.Passive || !p.ready || p.blocked != "" {
+	if !p.mayCall() {
 		return
 	}
 	if p.dialing {
@@ -225,17 +253,24 @@ func (p *peer) call() {
 	p.dialing = true
 	go func() {
 		wait := time.Duration(0)
-		if !tunnel(way) {
-			wait = rand.N(retryFirst) // the other end may call as well
+		if !tunnel(way) { // the other end may call as well: one of the two lets it try first
+			wait = rand.N(retryFirst / 4)
+			if s.cfg.RouterID.Less(p.address) {
+				wait += retryFirst
+			}
 		}
 		for s.ctx.Err() == nil {
 			if !s.pause(wait, p.poke) {
 				return
 			}
 			wait = min(max(2*wait, retryFirst), retryMost)
+			if ready := false; s.ask(s.ctx, func() { ready = p.mayCall() }) != nil || !ready {
+				s.do(func() { p.dialing = false; p.call() })
+				return
+			}
 			c, err := s.net.Dial(s.ctx, p.address, p.cfg.Source, p.cfg.Password.Reveal())
 			again := make(chan bool, 1)
-			if !s.do(func() { again <- p.called(c, err) }) {
+			if !s.do(func() { again <- p.answered(c, err) }) {
 				if c != nil {
 					_ = c.Close()
 				}
@@ -253,6 +288,10 @@ func (p *peer) call() {
 	}()
 }
 
+func (p *peer) mayCall() bool {
+	return !p.gone && !p.dynamic && !p.cfg.Passive && p.ready && p.blocked == ""
+}
+
 // pause waits, and reports false when the speaker ends.
 func (s *Speaker) pause(d time.Duration, poke <-chan struct{}) bool {
 	t := time.NewTimer(d)
@@ -267,21 +306,19 @@ func (s *Speaker) pause(d time.Duration, poke <-chan struct{}) bool {
 	}
 }
 
-// called takes in how an attempt went, and reports whether to try again.
-func (p *peer) called(c *net.TCPConn, err error) (again bool) {
+// answered takes in how an attempt went, and reports whether to try again.
+func (p *peer) answered(c *net.TCPConn, err error) (again bool) {
 	if err != nil {
 		p.lastDown = err.Error()
-		if p.gone || !p.ready || p.blocked != "" {
-			p.dialing = false
-			return false
-		}
-		return true
+		p.dialing = p.mayCall()
+		return p.dialing
 	}
 	p.dialing = false
-	if p.gone || !p.ready || p.blocked != "" {
+	if !p.mayCall() {
 		_ = c.Close()
 		return false
 	}
+	p.called = true
 	p.take(c)
 	return false
 }

@@ -44,6 +44,8 @@ type peer struct {
 	dialing  bool
 	ready    bool          // a connection can be taken
 	early    *net.TCPConn  // came before that
+	taken    *net.TCPConn  // is becoming a session
+	called   bool          // and this end opened it
 	poke     chan struct{} // ends a wait between attempts
 }
 
@@ -77,9 +79,7 @@ func (s *Speaker) removePeer(p *peer, reason string) {
 	if p.dynamic {
 		s.dynamic--
 	}
-	if p.early != nil {
-		_ = p.early.Close()
-	}
+	p.drop()
 	p.down(reason)
 	s.purge(p)
 	s.sign(p, false)
@@ -110,9 +110,9 @@ func (f feed) on(what func(*Speaker, *peer)) {
 // Ready implements events.
 func (f feed) Ready() {
 	f.on(func(_ *Speaker, p *peer) {
-		p.ready = true
+		p.ready, p.taken = true, nil
 		if c := p.early; c != nil {
-			p.early = nil
+			p.early, p.called = nil, false
 			p.take(c)
 			return
 		}
@@ -153,6 +153,8 @@ func (f feed) Withdrawn(prefix netip.Prefix) {
 
 // up takes in a new session.
 func (s *Speaker) up(p *peer, e established) {
+	p.drop()
+	p.taken = nil
 	p.ready, p.asn, p.routerID, p.local = false, e.asn, e.routerID, e.local
 	p.internal = e.asn == s.cfg.ASN
 	if !p.cfg.AnyASN && !slices.Contains(p.cfg.RemoteASNs, e.asn) {
