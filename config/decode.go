@@ -138,7 +138,7 @@ func (p objectPart) shape() shape { return shape{kind: "section", keys: p.keys()
 // readValue refuses a key without a value: YAML calls it null, but it is nearly always a mistake
 // of indentation, and what a section of nothing would mean nobody can tell from the text.
 func (r *reader) readValue(p part, f field) {
-	if _, later := p.(laterPart); !later {
+	if _, never := p.(neverPart); !never {
 		if _, null := f.node.(*ast.NullNode); null || f.node == nil {
 			r.fail(f.at, "give it a value, check the indentation, or remove it", "%s has no value", f.label)
 			return
@@ -176,7 +176,7 @@ func (r *reader) unknownKey(at place, name, in string, keys []key) {
 func keyNames(keys []key) []string {
 	names := make([]string, 0, len(keys))
 	for _, k := range keys {
-		if _, later := k.part.(laterPart); !later {
+		if _, never := k.part.(neverPart); !never {
 			names = append(names, k.name)
 		}
 	}
@@ -308,17 +308,14 @@ func (p listPart[T]) shape() shape {
 	return shape{kind: kind, limits: inner.limits, keys: inner.keys, under: "[]" + inner.under}
 }
 
-// later refuses a key of the contract that this version does not act on: to ignore it silently
-// would be to promise what does not happen.
-func later(what string) part { return laterPart{what: what, kind: "not supported yet"} }
+// never refuses a key that engineers know from elsewhere and that has no meaning here: to ignore it
+// silently would be to promise what does not happen.
+func never(what string) part { return neverPart{what} }
 
-// never refuses a key that engineers know from elsewhere and that has no meaning here.
-func never(what string) part { return laterPart{what: what, kind: "not supported"} }
+type neverPart struct{ what string }
 
-type laterPart struct{ what, kind string }
-
-func (p laterPart) read(r *reader, f field) {
-	r.fail(f.at, "remove it", "%s is %s: %s", f.label, p.kind, p.what)
+func (p neverPart) read(r *reader, f field) {
+	r.fail(f.at, "remove it", "%s is not supported: %s", f.label, p.what)
 }
-func (p laterPart) absent(*reader, place, string) {}
-func (p laterPart) shape() shape                  { return shape{kind: p.kind} }
+func (p neverPart) absent(*reader, place, string) {}
+func (p neverPart) shape() shape                  { return shape{kind: "not supported"} }

@@ -21,8 +21,7 @@ one address. Sizes in octets may have the units KiB, MiB, GiB and TiB. Where a l
 value often is, too: the type says so.
 
 **Strictness.** Unknown and repeated keys, empty values, names that lead nowhere and values out of range
-are errors. Anchors, aliases, merge keys and tags of YAML are not supported. Keys that belong to
-FlexVPN but that this version does not act on are refused with *not supported yet*.
+are errors. Anchors, aliases, merge keys and tags of YAML are not supported.
 
 **Secret files** (pre-shared and private keys) must belong to root or to the user of the process, and
 only the owner may read them: ''chmod 600 FILE''. A configuration file that holds a pre-shared key
