@@ -28,3 +28,8 @@ func (sa *SA) ForgetRounds() { sa.hs.eap.rounds = 0 }
 
 // ForgetMOBIKE makes an SA an end that ignores what MOBIKE asks of it.
 func (sa *SA) ForgetMOBIKE() { sa.peer.mobike = false }
+
+// SayInformational has an end send whatever a test wants in an INFORMATIONAL request.
+func (sa *SA) SayInformational(now time.Time, ps ...wire.Payload) {
+	sa.request(now, task{kind: taskProbe}, sa.cur, wire.Informational, ps...)
+}

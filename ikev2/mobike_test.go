@@ -247,4 +247,7 @@ func TestStrangePathIsNotTaken(t *testing.T) {
 	answer.Path.Local = netip.MustParseAddrPort("198.18.66.6:4500")
 	p.Arrive(answer)
 	p.Spoke.WantData(spoke1, hub1, "the answer came from a stranger's address")
+	if at := p.Spoke.SA.Facts().Path.Remote.Addr().String(); at != hub1 {
+		t.Errorf("the spoke sends IKE to %s", at)
+	}
 }

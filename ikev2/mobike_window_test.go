@@ -61,6 +61,20 @@ func TestMoveWhileMoving(t *testing.T) {
 	p.WantConsistent("after both moves")
 }
 
+// The answer to an update that is not the last proves nothing for the last.
+func TestLateAnswerProvesNothing(t *testing.T) {
+	p := mobile(t)
+	p.Spoke.Migrate("", hub2)
+	p.DeliverOne("spoke INFORMATIONAL request 2", "the first update")
+	answer := p.Hold("hub INFORMATIONAL response 2", "its answer is late")
+	p.Spoke.Migrate("", "203.0.113.3")
+	p.Arrive(answer)
+	p.Spoke.WantData(spoke1, hub1, "nobody has answered at the last address")
+	p.Deliver()
+	p.Spoke.WantData(spoke1, "203.0.113.3", "now it did")
+	p.WantMeet("after both moves")
+}
+
 // The check of an address that is no longer the newest proves nothing.
 func TestMoveWhileTheHubChecks(t *testing.T) {
 	p := mobile(t)
