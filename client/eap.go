@@ -38,6 +38,7 @@ type prompt struct {
 	conn    *endpoint.Conn
 	q       ikev2.EAP
 	need    eap.Need
+	event   view.Login // as the person is asked
 }
 
 // tell passes an event to whoever is there.
@@ -129,12 +130,13 @@ func (s *session) ask(conn *endpoint.Conn, q ikev2.EAP, step eap.Step) {
 		return
 	}
 	l.number++
-	l.pending = &prompt{number: l.number, session: s, conn: conn, q: q, need: step.Need}
-	s.client.cfg.Log.Info("eap waits for a person", "client", name, "session", s.name(), "needs", needs[step.Need])
-	l.asker.tell(view.Login{
+	event := view.Login{
 		Client: name, Need: needs[step.Need], Prompt: step.Prompt, Number: l.number,
 		Hub: profile.IdentityText(q.Remote), User: s.eap.Username(),
-	})
+	}
+	l.pending = &prompt{number: l.number, session: s, conn: conn, q: q, need: step.Need, event: event}
+	s.client.cfg.Log.Info("eap waits for a person", "client", name, "session", s.name(), "needs", event.Need)
+	l.asker.tell(event)
 }
 
 // answered takes what a person typed for a prompt; false: nobody waits for it any more.
@@ -212,6 +214,9 @@ func (c *Client) Login(ctx context.Context, tell func(view.Login) error) error {
 	ok := c.do(func() {
 		c.login.asker.tell(view.Login{Client: c.Name(), Failed: errTaken.Error()})
 		c.login.asker = a
+		if p := c.login.pending; p != nil {
+			a.tell(p.event)
+		}
 		c.step(c.machine.connect)
 		if c.lead != nil && c.lead.up {
 			a.tell(view.Login{Client: c.Name(), Up: true})

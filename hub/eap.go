@@ -16,8 +16,8 @@ import (
 // method, which show and the log read.
 type eapPart struct {
 	talk     authz.EAPConversation // nil before the peer's identity is known, and after the end
-	queried  bool                  // the peer was asked for its identity
 	claimed  string                // the identity that it, or its IKE identity, claims
+	asked    bool                  // the authenticator has not answered yet
 	verdict  error                 // why it will be refused, told to it already
 	identity atomic.Pointer[string]
 	method   atomic.Uint32 // type of the method last talked about; 0: none
@@ -29,7 +29,6 @@ type eapPart struct {
 func (s *session) converse(q ikev2.EAP) {
 	switch {
 	case q.Packet == nil && s.profile.Config.EAP.QueryIdentity:
-		s.eap.queried = true
 		s.conn.Answer(ikev2.EAPAnswer{ID: q.ID, Packet: eap.IdentityRequest(1)})
 	case q.Packet == nil:
 		s.beginEAP(q, s.ikeAsEAP, eap.IdentityResponse)
@@ -79,6 +78,7 @@ func (s *session) ikeAsEAP() (string, error) {
 }
 
 func (s *session) askAuthenticator(q ikev2.EAP, packet []byte) {
+	s.eap.asked = true
 	s.eap.talk.Respond(packet, func(r authz.EAPResult) {
 		s.later(func() { s.replied(q.ID, r) })
 	})
@@ -86,6 +86,7 @@ func (s *session) askAuthenticator(q ikev2.EAP, packet []byte) {
 
 // replied carries the authenticator's move to the peer.
 func (s *session) replied(id ikev2.QuestionID, r authz.EAPResult) {
+	s.eap.asked = false
 	if r.Err != nil || r.Done {
 		s.endEAP(id, r)
 		return
@@ -131,12 +132,16 @@ func (s *session) abandonEAP(detail string) string {
 	s.eap.talk.Close()
 	s.eap.talk = nil
 	s.eap.identity.Store(&s.eap.claimed)
-	if s.eap.verdict == nil {
-		s.hub.stats.eap(s.eapMethod(), eapAbandoned)
-		return detail
+	switch {
+	case s.eap.asked:
+		s.hub.stats.eap(s.eapMethod(), eapFailed)
+		return fmt.Sprintf("EAP of %s: the authenticator did not answer in time", s.identity())
+	case s.eap.verdict != nil:
+		s.hub.stats.eap(s.eapMethod(), eapRejected)
+		return fmt.Sprintf("EAP %s of %s: %v", s.eapMethod(), s.identity(), s.eap.verdict)
 	}
-	s.hub.stats.eap(s.eapMethod(), eapRejected)
-	return fmt.Sprintf("EAP %s of %s: %v", s.eapMethod(), s.identity(), s.eap.verdict)
+	s.hub.stats.eap(s.eapMethod(), eapAbandoned)
+	return detail
 }
 
 func (s *session) eapMethod() string { return eap.MethodName(byte(s.eap.method.Load())) }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flexvpn/authz"
 	"flexvpn/authz/pool"
 	"flexvpn/client"
 	"flexvpn/config"
@@ -33,7 +34,8 @@ import (
 type world struct {
 	t   *testing.T
 	net *endpointtest.Net
-	aaa hub.AAA // of all hubs; nil: none
+	aaa hub.AAA                // of all hubs; nil: none
+	eap authz.EAPAuthenticator // of the profile spokes of all hubs; nil: what the configuration says
 	ctx context.Context
 	all sync.WaitGroup
 }
@@ -141,7 +143,14 @@ func (w *world) end(addr, text string, known names) *end {
 	if n.profiles, err = profile.NewSet(cfg); err != nil {
 		w.t.Fatal(err)
 	}
+	if n.eap, err = n.eapAuthenticators(); err != nil {
+		w.t.Fatal(err)
+	}
+	if w.eap != nil {
+		n.eap["spokes"] = w.eap
+	}
 	n.hub = hub.New(hub.Config{
+		EAP:      n.eap,
 		Profiles: n.profiles, Policies: cfg.Policies, AAA: w.aaa, Lists: listNetworks(cfg), Plane: n.plane, Pools: n.pools, Routes: n.routes,
 		Names: vtemplate.NewNames("va", func(string) bool { return false }), Log: n.log, Node: cfg.Node, MaxSessions: cfg.IKEv2.MaxSessions,
 	})
