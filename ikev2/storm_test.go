@@ -20,10 +20,10 @@ func storm(r *rand.Rand) func() []time.Duration {
 		return d
 	}
 	return func() []time.Duration {
-		if r.IntN(100) < 30 {
+		switch fate := r.IntN(100); {
+		case fate < 30:
 			return nil
-		}
-		if r.IntN(100) < 30 {
+		case fate < 60:
 			return []time.Duration{delay(), delay()}
 		}
 		return []time.Duration{delay()}
@@ -38,7 +38,8 @@ func cheap(p *ikev2.Policy) {
 }
 
 // TestStorm holds the promise that whatever a link does, both ends come to a consistent end: they
-// share one IKE SA and one Child SA in use, or both have closed.
+// share one IKE SA and one Child SA in use, or both have closed; and a session that one of them deletes
+// is gone at both.
 func TestStorm(t *testing.T) {
 	const sessions = 1000
 	up, closed, collisions := 0, 0, uint64(0)
@@ -48,6 +49,7 @@ func TestStorm(t *testing.T) {
 			closed++
 		} else {
 			up++
+			stormDelete(p, seed)
 		}
 		collisions += p.Spoke.Common.Counters.RekeyCollisions.Load() + p.Hub.Common.Counters.RekeyCollisions.Load()
 		if t.Failed() {
@@ -87,6 +89,29 @@ func stormSession(t *testing.T, seed uint64) *iketest.Pair {
 	p.Run(8 * time.Minute)
 	p.WantConsistent("after the storm")
 	return p
+}
+
+// stormDelete has one end delete the session in another storm, sometimes both ends, and sometimes while
+// something is rekeyed.
+func stormDelete(p *iketest.Pair, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	p.Fate = storm(r)
+	if r.IntN(3) == 0 {
+		act(r, p)
+	}
+	ends := []*iketest.End{p.Spoke, p.Hub}
+	first := r.IntN(2)
+	ends[first].Close()
+	if r.IntN(4) == 0 {
+		p.Run(time.Duration(r.IntN(40)) * time.Millisecond)
+		ends[1-first].Close()
+	}
+	p.Run(time.Minute)
+	p.Fate = nil
+	p.Run(3 * time.Minute)
+	if p.Spoke.Closed == nil || p.Hub.Closed == nil {
+		p.Fatalf("one end deleted the session, and it still stands at an end: %v, %v", p.Spoke.Closed, p.Hub.Closed)
+	}
 }
 
 // act does one of the things that owners and lifetimes do, often at both ends at once.
