@@ -31,6 +31,7 @@ func (n *Node) buildAAA() (err error) {
 		return nil
 	}
 	n.aaa = &aaa{Client: radius.New(n.cfg.AAA, n.cfg.Node, n.log)}
+	n.traceAAA()
 	n.aaa.accountant, err = n.aaa.Accountant(n.store)
 	return err
 }

@@ -220,6 +220,10 @@ func (n *Node) Stats() view.Stats {
 		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), Pools: n.pools.Usage(),
 	}
 	n.addRouting(&v)
+	if n.aaa != nil {
+		aaa := n.AAA()
+		v.AAA = &aaa
+	}
 	if n.hub != nil {
 		n.hub.AddTo(&v)
 	}

@@ -51,6 +51,8 @@ var questions = []question{
 	{http.MethodGet, "/v1/clients", func(c call) error { return writeList(c.w, c.node.Clients()) }},
 	{http.MethodGet, "/v1/access-lists", call.accessLists},
 	{http.MethodGet, "/v1/tracks", func(c call) error { return writeList(c.w, c.node.Tracks()) }},
+	{http.MethodGet, "/v1/aaa", func(c call) error { return c.answer(c.node.AAA()) }},
+	{http.MethodGet, "/v1/aaa/attributes", call.aaaAttributes},
 	{http.MethodGet, "/v1/dns", func(c call) error { return c.answer(c.node.DNS()) }},
 	{http.MethodGet, "/v1/dhcp", func(c call) error { return c.answer(c.node.DHCP()) }},
 	{http.MethodGet, "/v1/nat", call.nat},

@@ -64,13 +64,13 @@ type collector struct {
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
+	for _, d := range append([]*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
 		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
 		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
-	} {
+	}, descriptionsOfAAA...) {
 		out <- d
 	}
 }
@@ -110,6 +110,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	e.clients(s.Clients)
 	e.inside(s)
+	e.aaa(s.AAA)
 }
 
 // emitter writes metrics; what prometheus refuses becomes an error of the scrape, never a panic.
@@ -144,7 +145,7 @@ func (e emitter) counters(d *prometheus.Desc, by map[string]uint64) {
 	}
 }
 
-func (e emitter) histogram(d *prometheus.Desc, h view.Histogram) {
+func (e emitter) histogram(d *prometheus.Desc, h view.Histogram, labels ...string) {
 	if len(h.Bounds) != len(h.Buckets) {
 		e.emit(d, nil, fmt.Errorf("histogram has %d bounds and %d buckets", len(h.Bounds), len(h.Buckets)))
 		return
@@ -153,7 +154,7 @@ func (e emitter) histogram(d *prometheus.Desc, h view.Histogram) {
 	for i, bound := range h.Bounds {
 		buckets[bound] = h.Buckets[i]
 	}
-	m, err := prometheus.NewConstHistogram(d, h.Count, h.Sum, buckets)
+	m, err := prometheus.NewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
 	e.emit(d, m, err)
 }
 

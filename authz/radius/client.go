@@ -33,7 +33,7 @@ type Client struct {
 	open   opener
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	trace  atomic.Pointer[func(Trace)]
+	trace  atomic.Pointer[tracer]
 
 	mu     sync.Mutex // guards all ports, lanes and exchanges
 	closed bool

@@ -261,11 +261,7 @@ func (d *Dynamic) ignore(result string, from netip.AddrPort, err error) {
 }
 
 func (d *Dynamic) traced(sent bool, at netip.AddrPort, b []byte) {
-	if f := d.client.trace.Load(); f != nil {
-		t := describe(b)
-		t.Time, t.Sent, t.Server, t.Remote = time.Now(), sent, "dynamic-authorization", at
-		(*f)(t)
-	}
+	d.client.tell(sent, "dynamic-authorization", at, b)
 }
 
 // carryOut does what a request asks for; done is called once.

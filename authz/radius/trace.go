@@ -25,23 +25,25 @@ type Trace struct {
 	Text    []string // one line for each attribute
 }
 
-// Trace has f called for each packet; nil ends that. f must not block.
-func (c *Client) Trace(f func(Trace)) {
-	if f == nil {
-		c.trace.Store(nil)
-		return
-	}
-	c.trace.Store(&f)
+// A tracer is told of packets while somebody wants to know.
+type tracer struct {
+	wanted func() bool
+	f      func(Trace)
 }
 
-func (c *Client) traced(sent bool, at *port, b []byte) {
-	f := c.trace.Load()
-	if f == nil {
+// Trace has f called for each packet while wanted is true. Neither may block.
+func (c *Client) Trace(wanted func() bool, f func(Trace)) { c.trace.Store(&tracer{wanted, f}) }
+
+func (c *Client) traced(sent bool, at *port, b []byte) { c.tell(sent, at.server.Name, at.address, b) }
+
+func (c *Client) tell(sent bool, who string, remote netip.AddrPort, b []byte) {
+	to := c.trace.Load()
+	if to == nil || !to.wanted() {
 		return
 	}
 	t := describe(b)
-	t.Time, t.Sent, t.Server, t.Remote = time.Now(), sent, at.server.Name, at.address
-	(*f)(t)
+	t.Time, t.Sent, t.Server, t.Remote = time.Now(), sent, who, remote
+	to.f(t)
 }
 
 // describe tells what a packet says, without its secrets.

@@ -31,13 +31,16 @@ func TestTraceHasNoSecrets(t *testing.T) {
 	r := newRig(t, time.Minute, f.server("r1"))
 	var mu sync.Mutex
 	var lines []string
-	r.Trace(func(tr Trace) {
+	wanted := true
+	r.Trace(func() bool { mu.Lock(); defer mu.Unlock(); return wanted }, func(tr Trace) {
 		mu.Lock()
 		defer mu.Unlock()
 		lines = append(lines, tr.Message+" "+tr.User+" "+strings.Join(tr.Text, " | "))
 	})
 	r.ask("alice")
-	r.Trace(nil)
+	mu.Lock()
+	wanted = false
+	mu.Unlock()
 	r.ask("bob")
 	mu.Lock()
 	defer mu.Unlock()

@@ -22,7 +22,7 @@ With --watch it is shown again every second.`,
 		a.showSessionsCommand(), a.showSessionCommand(), a.showSACommand(), a.showPoolsCommand(),
 		a.showInterfacesCommand(), a.showRoutesCommand(), a.showClientCommand(), a.showCountersCommand(),
 		a.showCryptoCommand(), a.showTrackCommand(), a.showDNSCommand(), a.showIPCommand(), a.showAccessListsCommand(),
-		a.showNATCommand(), a.showDHCPCommand(), a.showBGPCommand(),
+		a.showNATCommand(), a.showDHCPCommand(), a.showBGPCommand(), a.showAAACommand(),
 	)
 	cmd.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	cmd.PersistentFlags().BoolVar(&a.watch, "watch", false, "show it again every second, until Ctrl-C")

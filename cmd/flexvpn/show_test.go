@@ -44,6 +44,8 @@ var goldens = map[string]string{
 	"track":                 "show track",
 	"track_brief":           "show track brief",
 	"dns":                   "show dns",
+	"aaa_servers":           "show aaa servers",
+	"aaa_attributes":        "show aaa attributes spoke1.branch.example.net",
 	"dhcp":                  "show dhcp",
 	"ios_dhcp_import":       "show ip dhcp import",
 	"ios_dhcp_binding":      "show ip dhcp binding",

@@ -19,7 +19,7 @@ func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"sow":                               `unknown word "sow" after flexvpn (did you mean show?): choose check,`,
 		"show sesions":                      `unknown word "sesions" after flexvpn show (did you mean session`,
-		"show":                              "flexvpn show needs one more word: access-lists, bgp, client, counters, crypto, dhcp, dns, interfaces, ip, nat, pools, routes, sa, session, sessions",
+		"show":                              "flexvpn show needs one more word: aaa, access-lists, bgp, client, counters, crypto, dhcp, dns, interfaces, ip, nat, pools, routes, sa, session, sessions",
 		"show sess":                         `"sess" is ambiguous after flexvpn show: session, sessions`,
 		"show nonsense --json":              `unknown word "nonsense" after flexvpn show`,
 		"c":                                 `"c" is ambiguous after flexvpn: check, clear, client, connect, crypto`,
@@ -33,7 +33,7 @@ func TestUsageErrors(t *testing.T) {
 		"connect":                           "flexvpn connect needs the name of a client profile",
 		"hub":                               "flexvpn hub needs its configuration: -c FILE",
 		"check":                             "flexvpn check needs the configuration: -c FILE",
-		"debug radius":                      `unknown word "radius" after flexvpn debug: choose dhcp, dns, ike, ip`,
+		"debug tacacs":                      `unknown word "tacacs" after flexvpn debug: choose dhcp, dns, ike, ip, radius`,
 		"show crypto ikev2 client flexvp x": `no client profile x`,
 	} {
 		r := s.run(line)

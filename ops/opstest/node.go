@@ -27,6 +27,7 @@ type Node struct {
 	Paths      []view.BGPRoute
 	Counted    view.Stats
 	Named      view.DNS
+	Asked      view.AAA
 	Translated view.NAT
 	Addressed  view.DHCP
 	Asking     bool  // Login asks for a name and a password

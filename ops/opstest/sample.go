@@ -36,6 +36,7 @@ func Sample(now time.Time) *Node {
 		Tracked:    tracks(now),
 		Counted:    stats(),
 		Named:      named(),
+		Asked:      asked(now),
 		Translated: translated(),
 		Addressed:  addressed(now),
 	}
@@ -205,6 +206,7 @@ func stats() view.Stats {
 		DNS:     dnsStats(),
 		DHCP:    dhcpStats(),
 		NAT:     map[string]uint64{"tunnel1": 1234, "eth0": 99},
+		AAA:     askedStats(),
 	}
 }
 

@@ -23,3 +23,19 @@ type AAAServer struct {
 	Dropped         map[string]uint64 `json:"dropped"` // answers that were not believed, by reason
 	Latency         Histogram         `json:"latency_seconds"`
 }
+
+// AAA is the servers, the accounting records on their way, and what became of orders of servers.
+type AAA struct {
+	Servers []AAAServer `json:"servers"`
+	Waiting int         `json:"accounting_waiting"` // records that no server has taken yet
+	Dropped uint64      `json:"accounting_dropped"` // records that were given up: too many waited
+	// Orders are Disconnect- and CoA-Requests by what became of them; empty when nobody may send any.
+	Orders map[string]uint64 `json:"orders"`
+}
+
+// AAAAttributes is what a peer of an identity would get.
+type AAAAttributes struct {
+	Identity   string      `json:"identity"`
+	Profile    string      `json:"profile"`
+	Attributes []Attribute `json:"attributes"`
+}

@@ -10,6 +10,8 @@ const (
 	TopicIKE  Topic = ""
 	TopicDNS  Topic = "dns"
 	TopicDHCP Topic = "dhcp"
+	// TopicRadius are packets: a line has Sent, Identity (the user) and Text, too.
+	TopicRadius Topic = "radius"
 )
 
 // TraceLine is one IKE message as debug prints it, or a line of another topic: those have Time, Remote (the
