@@ -74,9 +74,9 @@ func TestScenarioAttached(t *testing.T) {
 		{"ip -d link show " + va, "mtu 1300"},
 		{"ip addr show " + va, "192.168.10.1/32"},
 		{"tc qdisc show dev " + va, "qdisc tbf f1e: root"},
-		{"nft list map inet flexvpn_edge filter_in", `"` + va + `" : jump acl_in_from-spokes`},
-		{"nft list map inet flexvpn_edge filter_out", `"` + va + `" : jump acl_out_to-spokes`},
-		{"nft list map inet flexvpn_edge police", `"` + va + `" : jump police_30000000_3750000`},
+		{"nft list set inet flexvpn_edge in_from-spokes", `"` + va + `"`},
+		{"nft list set inet flexvpn_edge out_to-spokes", `"` + va + `"`},
+		{"nft list set inet flexvpn_edge police_30000000_3750000", `"` + va + `"`},
 		{"curl -s http://127.0.0.1:9464/metrics", `flexvpn_dropped_packets_total{reason="filter_in"} 3`},
 	} {
 		f := strings.Fields(c.command)

@@ -19,6 +19,8 @@ type builder struct {
 	conn  *nftables.Conn
 	table *nftables.Table
 	sets  sets
+	id    uint32 // of the last set
+	err   error  // of the last that could not be put into words
 }
 
 // The places of our chains, among those of iptables: input before addresses are translated (-100),
@@ -29,36 +31,47 @@ var (
 )
 
 // base makes everything but elements and policers.
-func (b *builder) base(lists []*config.AccessList) (err error) {
-	// An id means something inside a transaction only; the library's own counter is not safe for use
-	// from several connections.
-	id := uint32(0)
-	b.sets.each(func(into **nftables.Set, name string, data nftables.SetDatatype) {
-		id++
-		*into = &nftables.Set{Table: b.table, ID: id, Name: name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian, DataType: data, IsMap: data != nftables.TypeInvalid}
-		(*into).Counter = !(*into).IsMap
-		if e := b.conn.AddSet(*into, nil); e != nil {
-			err = e
-		}
-	})
-	if err != nil {
-		return err
-	}
-	b.tail("denied_in", expr.MetaKeyIIFNAME, b.sets.deniedIn)
-	b.tail("denied_out", expr.MetaKeyOIFNAME, b.sets.deniedOut)
-	b.tail("policed", expr.MetaKeyIIFNAME, b.sets.policed)
+func (b *builder) base(lists []*config.AccessList) error {
+	in := b.hook(fromPeers, nftables.ChainHookPrerouting, priorityIn)
+	out := b.hook(toPeers, nftables.ChainHookPostrouting, priorityOut)
+	b.sets.deniedIn, b.sets.deniedOut, b.sets.policed = b.counters("denied_in"), b.counters("denied_out"), b.counters("policed")
+	b.tail(expr.MetaKeyIIFNAME, b.sets.deniedIn)
+	b.tail(expr.MetaKeyOIFNAME, b.sets.deniedOut)
+	b.tail(expr.MetaKeyIIFNAME, b.sets.policed)
+	b.sets.in, b.sets.out, b.sets.police = map[string]*nftables.Set{}, map[string]*nftables.Set{}, map[config.Rate]*nftables.Set{}
 	for _, l := range lists {
 		b.accessList(aclIn+l.Name, "denied_in", l)
 		b.accessList(aclOut+l.Name, "denied_out", l)
+		b.sets.in[l.Name], b.sets.out[l.Name] = b.set("in_"+l.Name), b.set("out_"+l.Name)
+		b.rule(in, dispatch(expr.MetaKeyIIFNAME, b.sets.in[l.Name], aclIn+l.Name))
+		b.rule(out, dispatch(expr.MetaKeyOIFNAME, b.sets.out[l.Name], aclOut+l.Name))
 	}
-	in := b.hook(fromPeers, nftables.ChainHookPrerouting, priorityIn)
-	b.rule(in, dispatch(expr.MetaKeyIIFNAME, b.sets.filterIn))
-	b.rule(in, dispatch(expr.MetaKeyIIFNAME, b.sets.police))
+	b.sets.mss4, b.sets.mss6 = b.sizes("mss4"), b.sizes("mss6")
 	b.clamps(in, expr.MetaKeyIIFNAME)
-	out := b.hook(toPeers, nftables.ChainHookPostrouting, priorityOut)
-	b.rule(out, dispatch(expr.MetaKeyOIFNAME, b.sets.filterOut))
 	b.clamps(out, expr.MetaKeyOIFNAME)
-	return nil
+	return b.err
+}
+
+// add adds a set. An id means something inside a transaction only; the library's own counter is not
+// safe for use from several connections.
+func (b *builder) add(s *nftables.Set) *nftables.Set {
+	b.id++
+	s.Table, s.ID, s.KeyType, s.KeyByteOrder = b.table, b.id, nftables.TypeIFName, binaryutil.NativeEndian
+	if err := b.conn.AddSet(s, nil); err != nil {
+		b.err = err
+	}
+	return s
+}
+
+func (b *builder) set(name string) *nftables.Set { return b.add(&nftables.Set{Name: name}) }
+
+func (b *builder) counters(name string) *nftables.Set {
+	return b.add(&nftables.Set{Name: name, Counter: true})
+}
+
+// sizes is a map to segment sizes. A port has the form of one: two octets, the high one first.
+func (b *builder) sizes(name string) *nftables.Set {
+	return b.add(&nftables.Set{Name: name, IsMap: true, DataType: nftables.TypeInetService})
 }
 
 func (b *builder) hook(name string, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
@@ -78,8 +91,8 @@ func (b *builder) rule(c *nftables.Chain, exprs []expr.Any) {
 
 // tail makes the chain where packets of a kind end: counted in all, counted for their interface,
 // dropped.
-func (b *builder) tail(name string, device expr.MetaKey, counters *nftables.Set) {
-	c := b.chain(name)
+func (b *builder) tail(device expr.MetaKey, counters *nftables.Set) {
+	c := b.chain(counters.Name)
 	b.rule(c, []expr.Any{&expr.Counter{}})
 	b.rule(c, []expr.Any{
 		&expr.Meta{Key: device, Register: 1},
@@ -89,11 +102,12 @@ func (b *builder) tail(name string, device expr.MetaKey, counters *nftables.Set)
 	b.rule(c, []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})
 }
 
-// dispatch jumps to the chain that a map has for the packet's device.
-func dispatch(device expr.MetaKey, m *nftables.Set) []expr.Any {
+// dispatch jumps to a chain with the packets of the devices in a set.
+func dispatch(device expr.MetaKey, s *nftables.Set, chain string) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: device, Register: 1},
-		&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
+		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID},
+		&expr.Verdict{Kind: expr.VerdictJump, Chain: chain},
 	}
 }
 
@@ -118,28 +132,26 @@ func (b *builder) clamps(c *nftables.Chain, device expr.MetaKey) {
 // firstMeter is past the ids of all other sets.
 const firstMeter = 1000
 
-// rate makes the chain of a policer where it is not there yet. It has a token bucket for each
-// interface that sends, which is forgotten when the interface has been silent: it is full then.
-func (b *builder) rate(r config.Rate, have map[config.Rate]bool) error {
-	if r.Bits == 0 || have[r] {
+// rate makes what polices to a rate where it is not there yet: it comes after the access lists. Its
+// chain has a token bucket for each interface that sends, which is forgotten when the interface has
+// been silent: it is full then.
+func (b *builder) rate(r config.Rate) error {
+	if r.Bits == 0 || b.sets.police[r] != nil {
 		return nil
 	}
-	have[r] = true
-	meter := &nftables.Set{
-		Table: b.table, ID: firstMeter + uint32(len(have)), Name: fmt.Sprintf("meter_%d_%d", r.Bits, r.Burst), KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
-		Dynamic: true, HasTimeout: true, Timeout: 5 * time.Minute, Size: 1 << 20,
-	}
-	if err := b.conn.AddSet(meter, nil); err != nil {
-		return err
-	}
-	b.rule(b.chain(policeChain(r)), []expr.Any{
+	name := fmt.Sprintf("%d_%d", r.Bits, r.Burst)
+	s := b.set("police_" + name)
+	b.sets.police[r] = s
+	meter := b.add(&nftables.Set{Name: "meter_" + name, Dynamic: true, HasTimeout: true, Timeout: 5 * time.Minute, Size: 1 << 20})
+	b.rule(b.chain(s.Name), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
 		&expr.Dynset{SrcRegKey: 1, SetName: meter.Name, SetID: meter.ID, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
 			&expr.Limit{Type: expr.LimitTypePktBytes, Rate: r.Bits / 8, Unit: expr.LimitTimeSecond, Over: true, Burst: r.Burst - min(r.Burst, second(r))},
 		}},
 		&expr.Verdict{Kind: expr.VerdictGoto, Chain: "policed"},
 	})
-	return nil
+	b.rule(&nftables.Chain{Table: b.table, Name: fromPeers}, dispatch(expr.MetaKeyIIFNAME, s, s.Name))
+	return b.err
 }
 
 // second is what a rate carries in a second, which a token bucket of nftables that counts octets holds

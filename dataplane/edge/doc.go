@@ -5,15 +5,15 @@
 // # One table
 //
 // Everything of nftables stands in the table inet flexvpn_edge, whose rules do not grow with the
-// number of spokes: they look the interface up in maps.
+// number of spokes: they look the interface up in sets and maps.
 //
-//	chain from_peers (prerouting)   iifname vmap @filter_in    -> chain acl_in_NAME
-//	                                iifname vmap @police       -> chain police_RATE_BURST
+//	chain from_peers (prerouting)   iifname @in_LIST             -> chain acl_in_LIST
 //	                                tcp syn: maxseg by @mss4, @mss6
-//	chain to_peers (postrouting)    oifname vmap @filter_out   -> chain acl_out_NAME
+//	                                iifname @police_RATE_BURST   -> chain police_RATE_BURST
+//	chain to_peers (postrouting)    oifname @out_LIST            -> chain acl_out_LIST
 //	                                tcp syn: maxseg by @mss4, @mss6
 //
-// A spoke costs an element in each map that concerns it and one in the set that counts what it lost.
+// A spoke costs an element in each set that concerns it and one in the set that counts what it lost.
 // The chains hang where the packet still, or already, has the interface itself as its device: in the
 // forward hook a packet from a VRF has the VRF's. As on IOS, an input list sees addresses before, an
 // output list after translation.

@@ -3,10 +3,10 @@ package edge
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 
 	"flexvpn/config"
 )
@@ -18,30 +18,23 @@ type entry struct {
 	mss4, mss6          uint16
 }
 
-// sets are the table's maps and sets, all keyed by the name of an interface.
+// sets are the table's maps and sets, all keyed by the name of an interface. Those that lead to a chain
+// are plain sets with a rule for each: the kernel walks the whole of a map of verdicts whenever an
+// element comes, to look for loops, so that the ten thousandth spoke would cost more than the first.
 type sets struct {
-	filterIn, filterOut, police  *nftables.Set // to chains
+	in, out                      map[string]*nftables.Set // by access list
+	police                       map[config.Rate]*nftables.Set
 	mss4, mss6                   *nftables.Set // to octets
 	deniedIn, deniedOut, policed *nftables.Set // counters
 }
 
-// each calls f with every set.
-func (s *sets) each(f func(into **nftables.Set, name string, data nftables.SetDatatype)) {
-	f(&s.filterIn, "filter_in", nftables.TypeVerdict)
-	f(&s.filterOut, "filter_out", nftables.TypeVerdict)
-	f(&s.police, "police", nftables.TypeVerdict)
-	// A port has the form of a segment size: two octets, the high one first.
-	f(&s.mss4, "mss4", nftables.TypeInetService)
-	f(&s.mss6, "mss6", nftables.TypeInetService)
-	f(&s.deniedIn, "denied_in", nftables.TypeInvalid)
-	f(&s.deniedOut, "denied_out", nftables.TypeInvalid)
-	f(&s.policed, "policed", nftables.TypeInvalid)
-}
-
 // list is all of them.
-func (s *sets) list() (out []*nftables.Set) {
-	s.each(func(set **nftables.Set, _ string, _ nftables.SetDatatype) { out = append(out, *set) })
-	return out
+func (s *sets) list() []*nftables.Set {
+	out := []*nftables.Set{s.mss4, s.mss6, s.deniedIn, s.deniedOut, s.policed}
+	for _, m := range []map[string]*nftables.Set{s.in, s.out} {
+		out = slices.AppendSeq(out, maps.Values(m))
+	}
+	return slices.AppendSeq(out, maps.Values(s.police))
 }
 
 // placed is an element with the set it is in.
@@ -58,17 +51,14 @@ func (e entry) elements(s *sets, name string) (out []placed) {
 			out = append(out, placed{set, []nftables.SetElement{x}})
 		}
 	}
-	jump := func(chain string) nftables.SetElement {
-		return nftables.SetElement{VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
-	}
-	in, out2, police := e.filterIn != "", e.filterOut != "", e.police.Bits != 0
+	in, outwards, police := e.filterIn != "", e.filterOut != "", e.police.Bits != 0
 	// The counters come before what counts into them.
 	add(in, s.deniedIn, nftables.SetElement{})
-	add(out2, s.deniedOut, nftables.SetElement{})
+	add(outwards, s.deniedOut, nftables.SetElement{})
 	add(police, s.policed, nftables.SetElement{})
-	add(in, s.filterIn, jump(aclIn+e.filterIn))
-	add(out2, s.filterOut, jump(aclOut+e.filterOut))
-	add(police, s.police, jump(policeChain(e.police)))
+	add(in, s.in[e.filterIn], nftables.SetElement{})
+	add(outwards, s.out[e.filterOut], nftables.SetElement{})
+	add(police, s.police[e.police], nftables.SetElement{})
 	add(e.mss4 != 0, s.mss4, nftables.SetElement{Val: binary.BigEndian.AppendUint16(nil, e.mss4)})
 	add(e.mss6 != 0, s.mss6, nftables.SetElement{Val: binary.BigEndian.AppendUint16(nil, e.mss6)})
 	return out
@@ -84,9 +74,6 @@ func contains(list []placed, x placed) bool {
 }
 
 func sameElement(a, b nftables.SetElement) bool {
-	if (a.VerdictData == nil) != (b.VerdictData == nil) || a.VerdictData != nil && *a.VerdictData != *b.VerdictData {
-		return false
-	}
 	return bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Val, b.Val)
 }
 
@@ -111,5 +98,3 @@ const (
 	aclIn     = "acl_in_"
 	aclOut    = "acl_out_"
 )
-
-func policeChain(r config.Rate) string { return fmt.Sprintf("police_%d_%d", r.Bits, r.Burst) }

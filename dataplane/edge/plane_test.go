@@ -59,36 +59,32 @@ func (r *rig) elements() []string {
 	return all
 }
 
-// elementText is an element of a map ("va1 : jump x"), or of a set with counters ("va1").
+// elementText is an element of a map ("va1 : 1360"), or of a set with counters ("va1").
 func elementText(raw json.RawMessage) string {
 	var pair []json.RawMessage
 	if json.Unmarshal(raw, &pair) == nil && len(pair) == 2 {
 		var key string
 		_ = json.Unmarshal(pair[0], &key)
-		var jump struct{ Jump struct{ Target string } }
-		if json.Unmarshal(pair[1], &jump) == nil {
-			return key + " : " + jump.Jump.Target
-		}
 		return key + " : " + string(pair[1])
 	}
 	var counted struct{ Elem struct{ Val string } }
 	if json.Unmarshal(raw, &counted) == nil {
 		return counted.Elem.Val
 	}
-	return string(raw)
+	return strings.Trim(string(raw), `"`)
 }
 
 // want is what the elements should be, by other code than the plane's.
 func want(all map[string]dataplane.Interface) (out []string) {
 	for name, i := range all {
 		if i.FilterIn != "" {
-			out = append(out, "filter_in "+name+" : acl_in_"+i.FilterIn, "denied_in "+name)
+			out = append(out, "in_"+i.FilterIn+" "+name, "denied_in "+name)
 		}
 		if i.FilterOut != "" {
-			out = append(out, "filter_out "+name+" : acl_out_"+i.FilterOut, "denied_out "+name)
+			out = append(out, "out_"+i.FilterOut+" "+name, "denied_out "+name)
 		}
 		if p := i.QoS.Police; p.Bits != 0 {
-			out = append(out, fmt.Sprintf("police %s : police_%d_%d", name, p.Bits, max(p.Bits/8, uint64(p.Burst))), "policed "+name)
+			out = append(out, fmt.Sprintf("police_%d_%d %s", p.Bits, max(p.Bits/8, uint64(p.Burst)), name), "policed "+name)
 		}
 		if i.AdjustMSS != 0 {
 			out = append(out, fmt.Sprintf("mss4 %s : %d", name, i.AdjustMSS), fmt.Sprintf("mss6 %s : %d", name, i.AdjustMSS-20))
@@ -164,7 +160,7 @@ func TestWhatSomebodyFlushesIsMadeAgain(t *testing.T) {
 	r.apply(filtered)
 	wanted := want(map[string]dataplane.Interface{"va1": r.spec(filtered)})
 	for _, harm := range []string{
-		"flush ruleset", "delete table inet " + TableName, "delete element inet " + TableName + " filter_in { va1 }",
+		"flush ruleset", "delete table inet " + TableName, "delete element inet " + TableName + " in_from-spokes { va1 }",
 		"flush chain inet " + TableName + " from_peers", "flush chain inet " + TableName + " acl_in_from-spokes",
 	} {
 		r.in(r.hub, "nft "+harm)

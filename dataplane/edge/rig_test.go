@@ -51,7 +51,7 @@ func (v vethPlane) Remove(name string) error {
 // rig is a hub between a peer on va1 (10.1.1.2, 2001:db8:1::2) and a host of its LAN (192.168.10.5,
 // 2001:db8:10::5).
 type rig struct {
-	t             *testing.T
+	t             testing.TB
 	hub, far, lan string
 	inner         vethPlane
 	link          *rtnl.Conn
@@ -61,7 +61,7 @@ type rig struct {
 
 var rigs atomic.Uint32
 
-func newRig(t *testing.T, lists ...*config.AccessList) *rig {
+func newRig(t testing.TB, lists ...*config.AccessList) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network namespaces: run it as root")
@@ -256,7 +256,7 @@ func (r *rig) denied(ns, addr string, counter func() uint64) {
 }
 
 // list makes an access list of lines as they stand in a configuration.
-func list(t *testing.T, name string, lines ...string) *config.AccessList {
+func list(t testing.TB, name string, lines ...string) *config.AccessList {
 	t.Helper()
 	text := "node: n\nikev2: {profiles: {}}\naccess-lists:\n  " + name + ":\n"
 	for _, l := range lines {

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -29,11 +30,10 @@ type table struct {
 	lists []*config.AccessList // constant
 	netns *os.File             // where the table is, whatever thread asks
 
-	conn  *nftables.Conn // nil: must be dialed
-	raw   *netlink.Conn
-	made  bool
-	sets  sets
-	rates map[config.Rate]bool // policers that have their chain
+	conn *nftables.Conn // nil: must be dialed
+	raw  *netlink.Conn
+	made bool
+	sets sets
 }
 
 func openTable(lists []*config.AccessList) (*table, error) {
@@ -105,7 +105,7 @@ func (t *table) sweep() error {
 	if err != nil || !there {
 		return err
 	}
-	t.made, t.rates = false, nil
+	t.made = false
 	return t.transact(func(c *nftables.Conn) error {
 		c.DelTable(t.ours())
 		return nil
@@ -149,7 +149,6 @@ func missing(err error) bool {
 // rebuild makes the table new with the elements of all interfaces, in one transaction: no packet
 // passes between the old and the new.
 func (t *table) rebuild(all map[string]entry) error {
-	rates := map[config.Rate]bool{}
 	var s sets
 	err := t.transact(func(c *nftables.Conn) error {
 		c.DelTable(c.AddTable(t.ours())) // whether it was there or not
@@ -157,21 +156,21 @@ func (t *table) rebuild(all map[string]entry) error {
 		if err := b.base(t.lists); err != nil {
 			return err
 		}
-		s = b.sets
 		for name, e := range all {
-			if err := b.rate(e.police, rates); err != nil {
+			if err := b.rate(e.police); err != nil {
 				return err
 			}
-			for _, x := range e.elements(&s, name) {
+			for _, x := range e.elements(&b.sets, name) {
 				if err := c.SetAddElements(x.set, x.element); err != nil {
 					return err
 				}
 			}
 		}
+		s = b.sets
 		return nil
 	})
 	if err == nil {
-		t.made, t.sets, t.rates = true, s, rates
+		t.made, t.sets = true, s
 	}
 	return err
 }
@@ -186,16 +185,15 @@ func (t *table) change(name string, now, next entry) error {
 			return err
 		}
 	}
-	rates := map[config.Rate]bool{}
-	for r := range t.rates {
-		rates[r] = true
-	}
-	old, fresh := now.elements(&t.sets, name), next.elements(&t.sets, name)
+	// The table's own sets stay as they are until the kernel has taken the change.
+	after := t.sets
+	after.police = maps.Clone(t.sets.police)
 	err := t.transact(func(c *nftables.Conn) error {
-		b := &builder{conn: c, table: t.ours(), sets: t.sets}
-		if err := b.rate(next.police, rates); err != nil {
+		b := &builder{conn: c, table: t.ours(), sets: after}
+		if err := b.rate(next.police); err != nil {
 			return err
 		}
+		old, fresh := now.elements(&after, name), next.elements(&after, name)
 		for _, x := range old {
 			if !contains(fresh, x) {
 				if err := c.SetDeleteElements(x.set, keys(x.element)); err != nil {
@@ -213,7 +211,7 @@ func (t *table) change(name string, now, next entry) error {
 		return nil
 	})
 	if err == nil {
-		t.rates = rates
+		t.sets = after
 	}
 	return err
 }

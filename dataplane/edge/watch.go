@@ -180,7 +180,7 @@ func (t *table) differs(all map[string]entry) (string, error) {
 
 // chainsDiffer compares the number of rules in each chain.
 func (t *table) chainsDiffer() string {
-	want := map[string]int{"denied_in": 3, "denied_out": 3, "policed": 3, fromPeers: 4, toPeers: 3}
+	want := map[string]int{"denied_in": 3, "denied_out": 3, "policed": 3, fromPeers: 2 + len(t.lists) + len(t.sets.police), toPeers: 2 + len(t.lists)}
 	for _, l := range t.lists {
 		n := 1
 		for i := range l.Entries {
@@ -188,8 +188,8 @@ func (t *table) chainsDiffer() string {
 		}
 		want[aclIn+l.Name], want[aclOut+l.Name] = n, n
 	}
-	for r := range t.rates {
-		want[policeChain(r)] = 1
+	for _, s := range t.sets.police {
+		want[s.Name] = 1
 	}
 	for chain, n := range want {
 		have, err := t.ruleCounters(chain)
