@@ -129,9 +129,6 @@ func (b *builder) clamps(c *nftables.Chain, device expr.MetaKey) {
 	}
 }
 
-// firstMeter is past the ids of all other sets.
-const firstMeter = 1000
-
 // rate makes what polices to a rate where it is not there yet: it comes after the access lists. Its
 // chain has a token bucket for each interface that sends, which is forgotten when the interface has
 // been silent: it is full then.
