@@ -19,7 +19,9 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 	id := h.lastID
 	h.mu.Unlock()
 	s := &session{hub: h, id: id, conn: c, peer: q.Path.Remote.String(), remote: q.Remote, path: q.Path}
-	s.auditID = auditIDOf(s)
+	if h.cfg.AAA != nil {
+		s.auditID = auditIDOf(s)
+	}
 	c.Data = s
 	if full {
 		s.refuse(q.ID, fmt.Sprintf("the limit of %d sessions is reached: raise ikev2.max-sessions or add a hub", h.cfg.MaxSessions))

@@ -129,20 +129,28 @@ func (s *session) childGone(e ikev2.ChildGone) {
 }
 
 func (s *session) moved(e ikev2.Moved) {
+	if s.moveTo(e.Path) {
+		s.hub.reindex(s) // servers know it by where it comes from
+	}
+}
+
+// moveTo lets the virtual-access follow the peer; false: it does not.
+func (s *session) moveTo(p ikev2.Path) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.path
-	s.path = e.Path
+	s.path = p
 	if s.spec.Name == "" {
-		return
+		return false
 	}
 	next := s.spec
-	next.Path = vtemplate.Path(e.Path)
+	next.Path = vtemplate.Path(p)
 	if err := s.apply(next); err != nil {
 		s.log().Warn("follow the peer's new address", "err", err)
-		return
+		return false
 	}
-	s.log().Info("peer moved", "from", was.Remote.String(), "to", e.Path.Remote.String(), "local", e.Path.Local.String(), "udp_encapsulation", e.Path.Encap)
+	s.log().Info("peer moved", "from", was.Remote.String(), "to", p.Remote.String(), "local", p.Local.String(), "udp_encapsulation", p.Encap)
+	return true
 }
 
 // acceptRoutes installs what the spoke announced, as far as its policy lets it.

@@ -111,11 +111,26 @@ func (sa *SA) forget(g *generation) {
 	sa.emit(SPIRemoved{SPI: g.local})
 }
 
-// dropSKp lets go of SK_p, which nothing but IKE_AUTH needs.
+// dropSKp lets go of SK_p, which nothing but IKE_AUTH needs. The keys of one derivation share its memory:
+// those that stay move to memory of their own.
 func (g *generation) dropSKp() {
-	g.keys.PI.Wipe()
-	g.keys.PR.Wipe()
-	g.keys.PI, g.keys.PR = secret.Bytes{}, secret.Bytes{}
+	k := &g.keys
+	k.PI.Wipe()
+	k.PR.Wipe()
+	k.PI, k.PR = secret.Bytes{}, secret.Bytes{}
+	stay := [...]*secret.Bytes{&k.D, &k.AI, &k.AR, &k.EI, &k.ER}
+	n := 0
+	for _, s := range stay {
+		n += len(s.Reveal())
+	}
+	room := make([]byte, 0, n)
+	for _, s := range stay {
+		if from := len(room); !s.IsEmpty() {
+			room = append(room, s.Reveal()...)
+			s.Wipe()
+			*s = secret.New(room[from:len(room):len(room)])
+		}
+	}
 }
 
 func (g *generation) wipe() {
