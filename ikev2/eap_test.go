@@ -2,6 +2,7 @@ package ikev2_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -345,6 +346,33 @@ func TestHostileHubInEAP(t *testing.T) {
 	}
 }
 
+// What a hub says last must prove that it has the method's key, too: one that only carried the packets
+// of another hub has not.
+func TestHostileHubAfterEAP(t *testing.T) {
+	for name, c := range map[string]struct {
+		ps   []wire.Payload
+		want string
+	}{
+		"a wrong AUTH": {[]wire.Payload{someAuth}, "keys that EAP gave to both ends differ"},
+		"no AUTH":      {[]wire.Payload{&wire.CP{Type: wire.CFGReply}}, "no AUTH after EAP"},
+		"EAP again":    {[]wire.Payload{eapPayload(iketest.EAPRequest(9))}, "no AUTH after EAP"},
+		"an error":     {[]wire.Payload{&wire.Notify{Type: wire.AuthenticationFailed}}, "after EAP with AUTHENTICATION_FAILED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := iketest.NewPair(t, iketest.ByEAP(), withMSK)
+			p.Hub.World.Authorize = func(ikev2.Authorize) ikev2.Answer {
+				return says(&p.Hub, true, c.ps...)(ikev2.EAP{})
+			}
+			p.Spoke.Initiate()
+			p.Run(20 * time.Second)
+			if s := iketest.Want[ikev2.Closed](p.Spoke, "the hub has proven nothing"); !strings.Contains(s.Detail, c.want) {
+				t.Errorf("the spoke says %q", s.Detail)
+			}
+			iketest.WantNone[ikev2.Established](p.Spoke, "the hub has proven nothing")
+		})
+	}
+}
+
 // A hub that takes a spoke in without asking for EAP is no hub of a spoke that is configured for it.
 func TestHubThatDoesNotAsk(t *testing.T) {
 	p := iketest.NewPair(t, iketest.ByEAP(), withMSK)
@@ -359,4 +387,29 @@ func TestHubThatDoesNotAsk(t *testing.T) {
 		t.Errorf("the spoke says %q", s.Detail)
 	}
 	iketest.Want[ikev2.Closed](p.Hub, "told by the spoke")
+}
+
+// Whatever a link does to EAP, both ends come to one end: in, or closed.
+func TestEAPStorm(t *testing.T) {
+	up := 0
+	for seed := range uint64(150) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		p := iketest.NewPair(t, iketest.Both(cheap), iketest.ByEAP(), withMSK, iketest.Periodic(30*time.Second, 2*time.Second, 8),
+			iketest.Both(func(q *ikev2.Policy) { q.RetransmitTries = 10; q.RetransmitMax = 4 * time.Second; q.FragmentSize = 300 }))
+		p.Fate = storm(r)
+		p.Spoke.Initiate()
+		p.Run(4 * time.Minute)
+		p.Fate = nil
+		p.Run(8 * time.Minute)
+		p.WantConsistent("after the storm")
+		if p.Spoke.Closed == nil {
+			up++
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	if up < 50 || up == 150 {
+		t.Errorf("the storm is too weak or too strong to prove anything: %d are in", up)
+	}
 }

@@ -18,7 +18,10 @@ import (
 	"time"
 
 	"flexvpn/authz"
+	"flexvpn/authz/eaplocal"
+	"flexvpn/config"
 	"flexvpn/ops/view"
+	"flexvpn/secret"
 )
 
 // eapFolder holds what hub and spokes of EAP need; its certificate is valid in a bubble's year 2000.
@@ -160,6 +163,53 @@ func TestEAPAuthenticatorIsSilent(t *testing.T) {
 	})
 }
 
+// counting is an authenticator whose conversations are counted.
+type counting struct {
+	authz.EAPAuthenticator
+	begun, closed atomic.Int64
+}
+
+func (c *counting) Begin(p authz.EAPPeer) authz.EAPConversation {
+	c.begun.Add(1)
+	return counted{c.EAPAuthenticator.Begin(p), c}
+}
+
+type counted struct {
+	authz.EAPConversation
+	by *counting
+}
+
+func (c counted) Close() { c.by.closed.Add(1); c.EAPConversation.Close() }
+
+// Each conversation that began is closed once, whatever became of it.
+func TestEAPConversationsAreClosed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		dir := eapFolder(t)
+		users := map[string]config.EAPUser{"alice": {Password: secret.FromString("open sesame")}}
+		local, err := eaplocal.New(config.EAP{Methods: []config.EAPMethod{config.EAPMSCHAPv2}, Users: users}, "hub1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := &counting{EAPAuthenticator: local}
+		w.eap = all
+		h := w.end("192.0.2.1", eapHubText(dir), nil)
+		h.run()
+		w.end("192.0.2.2", eapSpokeText("spoke1", dir, asAlice, "auto"), nil).run()
+		w.after(time.Second)
+		h.wantUp(1, "alice is in")
+		if all.begun.Load() != 1 || all.closed.Load() != 1 {
+			t.Errorf("after a success %d of %d are closed", all.closed.Load(), all.begun.Load())
+		}
+		stop := w.end("192.0.2.3", eapSpokeText("spoke2", dir, asBob, "auto"), nil).run()
+		w.after(time.Second)
+		stop()
+		w.after(3 * time.Minute)
+		if n := all.begun.Load(); n < 2 || all.closed.Load() != n {
+			t.Errorf("after refusals %d of %d are closed", all.closed.Load(), n)
+		}
+	})
+}
+
 // A person at a terminal: what is asked, in order, and what is typed.
 func (e *end) person(ctx context.Context, answers ...string) (asked []string, err error) {
 	err = e.Login(ctx, "c", func(l view.Login) error {
@@ -219,6 +269,10 @@ func TestEAPAsksAPerson(t *testing.T) {
 		}
 		if got := eapCounts(h); got != "mschapv2 accepted 2, mschapv2 rejected 1" {
 			t.Errorf("the hub counts %q: nobody tries a wrong password twice", got)
+		}
+		asked, err = s.person(w.ctx, "alice", "open sesame")
+		if err != nil || fmt.Sprint(asked) != "[username password up]" {
+			t.Errorf("what was refused is asked for again, but the person was asked %v: %v", asked, err)
 		}
 	})
 }
