@@ -137,16 +137,9 @@ var errTold = errors.New("told already")
 
 // secretText is what the file says, or the file that it names.
 func (r *reader) secretText(s rawSecret, noun string) ([]byte, error) {
-	text := s.inline.Reveal()
-	if s.file != "" {
-		var err error
-		if text, err = r.secretFile(r.path(s.file)); err != nil {
-			r.failSecretFile(s.at, s.file, err)
-			return nil, errTold
-		}
-		text = trimNewline(text)
-	} else if r.exposed != "" {
-		r.fail(s.at, "chmod 600 "+r.file+", or put it into a file of its own: {file: PATH}", "a %s stands here, and the configuration file %s", noun, r.exposed)
+	text, ok := r.secretOctets(s, noun)
+	if !ok {
+		return nil, errTold
 	}
 	b, err := decodeKey(string(text))
 	if err != nil {

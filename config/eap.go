@@ -102,19 +102,9 @@ const maxPassword = 256
 
 // resolvePassword fetches a password; its octets are its UTF-8 text.
 func (r *reader) resolvePassword(s rawSecret, in string) secret.Bytes {
-	if !s.ok {
+	octets, ok := r.secretOctets(s, "password")
+	if !ok {
 		return secret.Bytes{}
-	}
-	octets := s.inline.Reveal()
-	if s.file != "" {
-		var err error
-		if octets, err = r.secretFile(r.path(s.file)); err != nil {
-			r.failSecretFile(s.at, s.file, err)
-			return secret.Bytes{}
-		}
-		octets = trimNewline(octets)
-	} else if r.exposed != "" {
-		r.fail(s.at, "chmod 600 "+r.file+", or put the password into a file of its own: {file: PATH}", "a password stands here, and the configuration file %s", r.exposed)
 	}
 	switch n := len([]rune(string(octets))); {
 	case n == 0:

@@ -110,21 +110,30 @@ const maxKey = 4096
 // shortKey is the length below which a key made of text can be guessed from one recorded handshake.
 const shortKey = 16
 
+// secretOctets fetches what a secret is made of: from its file, or from the configuration itself if
+// that is a secret, too.
+func (r *reader) secretOctets(s rawSecret, noun string) ([]byte, bool) {
+	switch {
+	case !s.ok:
+		return nil, false
+	case s.file != "":
+		text, err := r.secretFile(r.path(s.file))
+		if err != nil {
+			r.failSecretFile(s.at, s.file, err)
+			return nil, false
+		}
+		return trimNewline(text), true
+	case r.exposed != "":
+		r.fail(s.at, "chmod 600 "+r.file+", or put it into a file of its own: {file: PATH}", "a %s stands here, and the configuration file %s", noun, r.exposed)
+	}
+	return s.inline.Reveal(), true
+}
+
 // resolveKey fetches and decodes one key.
 func (r *reader) resolveKey(s rawSecret) secret.Bytes {
-	if !s.ok {
+	text, ok := r.secretOctets(s, "pre-shared key")
+	if !ok {
 		return secret.Bytes{}
-	}
-	text := s.inline.Reveal()
-	if s.file != "" {
-		var err error
-		if text, err = r.secretFile(r.path(s.file)); err != nil {
-			r.failSecretFile(s.at, s.file, err)
-			return secret.Bytes{}
-		}
-		text = trimNewline(text)
-	} else if r.exposed != "" {
-		r.fail(s.at, "chmod 600 "+r.file+", or put the key into a file of its own: {file: PATH}", "a pre-shared key stands here, and the configuration file %s", r.exposed)
 	}
 	key, err := decodeKey(string(text))
 	switch {

@@ -85,7 +85,7 @@ func TestConfigurationThatHoldsAKey(t *testing.T) {
 	text := strings.Replace(keyOf, "{file: a.psk}", "0123456789abcdef-good", 1)
 	for mode, want := range map[os.FileMode]string{
 		0o600: "",
-		0o644: "n.yaml:5:35: a pre-shared key stands here, and the configuration file can be read or changed by others (mode 0644) (chmod 600 n.yaml, or put the key into a file of its own: {file: PATH})",
+		0o644: "n.yaml:5:35: a pre-shared key stands here, and the configuration file can be read or changed by others (mode 0644) (chmod 600 n.yaml, or put it into a file of its own: {file: PATH})",
 	} {
 		dir := t.TempDir()
 		_, err := Load(writeFile(t, dir, "n.yaml", text, mode))
