@@ -55,6 +55,8 @@ type Config struct {
 	// Inside are told of the tunnel, in this order.
 	Inside []Inside
 	Tracks Tracks // nil: there are none, and all are down
+	// Trace takes lines for debug client; line is called only when somebody reads. It may be nil.
+	Trace func(client string, line func() string)
 	// Source is the address by which an interface that is up reaches a peer; the error says why there
 	// is none. Packets from that address then leave by that interface.
 	Source func(iface string, to netip.Addr) (netip.Addr, error)

@@ -35,6 +35,9 @@ func (c *Client) perform(now time.Time, a action) {
 		c.move(a)
 	case tell:
 		c.cfg.Log.Debug(a.text, "client", c.Name())
+		if c.cfg.Trace != nil {
+			c.cfg.Trace(c.Name(), func() string { return a.text })
+		}
 	}
 }
 

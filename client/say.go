@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -47,6 +48,7 @@ func (s *session) sayDown() {
 	}
 	s.said = false
 	c := s.client
+	c.totals.leftFor(cmp.Or(s.left, byOther))
 	s.saySession(false)
 	c.cfg.Log.Info("%FLEXVPN-6-FLEXVPN_CONNECTION_DOWN: "+s.connection(), "event", "FLEXVPN_CONNECTION_DOWN", "client", c.Name(),
 		"client_public_addr", s.path.Local.Addr().String(), "server_public_addr", s.path.Remote.Addr().String())

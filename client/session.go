@@ -312,6 +312,9 @@ func (s *session) ended(e ikev2.Closed) {
 		return
 	}
 	s.over = true
+	if s.left == "" {
+		s.left = endingOf(e, s.why != "", "").reason
+	}
 	s.teardown()
 	detail := e.Detail
 	if s.why != "" {
@@ -321,7 +324,7 @@ func (s *session) ended(e ikev2.Closed) {
 	if s.up {
 		c.totals.endedWith(e.Reason)
 		c.cfg.Log.Info("session down", "client", c.Name(), "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)
-	} else if s.left == "" {
+	} else if !c.leaving[s] {
 		c.totals.failed.Add(1)
 		c.totals.failedWith(e.Reason)
 		c.cfg.Log.Warn("connection attempt failed", "client", c.Name(), "session", s.name(), "peer", s.path.Remote.String(), "reason", string(e.Reason), "detail", detail)

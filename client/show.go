@@ -29,6 +29,7 @@ func (c *Client) look(now time.Time) {
 	v := view.Client{
 		Name: c.Name(), State: string(m.state), Why: m.why, Attempt: m.failures, Connect: c.cfg.Client.Connect,
 		Reactivate: c.cfg.Client.Reactivate, BackupGroup: c.cfg.Client.BackupGroup, Tunnel: c.cfg.Client.Tunnel.Name,
+		VRF: c.cfg.Client.Tunnel.VRF, TransportVRF: c.cfg.Client.Tunnel.FrontVRF,
 	}
 	if at := m.retryAt; m.state == backingOff {
 		v.NextTry = &at

@@ -17,9 +17,12 @@ type totals struct {
 	mu       sync.Mutex
 	failures map[string]uint64
 	ended    map[string]uint64
+	left     map[failover]uint64
 }
 
-func (t *totals) init() { t.failures, t.ended = map[string]uint64{}, map[string]uint64{} }
+func (t *totals) init() {
+	t.failures, t.ended, t.left = map[string]uint64{}, map[string]uint64{}, map[failover]uint64{}
+}
 
 func (t *totals) failedWith(r ikev2.CloseReason) {
 	t.mu.Lock()
@@ -33,6 +36,12 @@ func (t *totals) endedWith(r ikev2.CloseReason) {
 	t.ended[string(r)]++
 }
 
+func (t *totals) leftFor(why failover) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left[why]++
+}
+
 // AddTo adds the client's part to v.
 func (c *Client) AddTo(v *view.Stats) {
 	t := &c.totals
@@ -44,6 +53,12 @@ func (c *Client) AddTo(v *view.Stats) {
 	}
 	for reason, n := range t.ended {
 		v.EndedTotal[reason] += n
+	}
+	if v.Failovers == nil {
+		v.Failovers = map[string]uint64{}
+	}
+	for _, reason := range Failovers() {
+		v.Failovers[reason] += t.left[failover(reason)]
 	}
 	t.mu.Unlock()
 	c.mu.Lock()

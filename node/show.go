@@ -230,6 +230,7 @@ func (n *Node) Stats() view.Stats {
 	for _, c := range n.clients {
 		c.AddTo(&v)
 	}
+	n.addTracks(&v)
 	n.addInside(&v)
 	return v
 }

@@ -95,3 +95,15 @@ func (n *Node) sourceOf(iface string, to netip.Addr) (netip.Addr, error) {
 	}
 	return netip.Addr{}, fmt.Errorf("it has no address of the family of %s", to)
 }
+
+// traceClient hands a line of a client profile to debug.
+func (n *Node) traceClient(name string, line func() string) {
+	n.debug.Say(view.TopicClient, name, line)
+}
+
+// addTracks adds the state of the tracked objects to v.
+func (n *Node) addTracks(v *view.Stats) {
+	if n.tracks != nil {
+		v.Tracks = n.tracks.States()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +50,9 @@ var (
 	metricPoolUsed       = desc("pool_used_addresses", "Addresses of the pool that are leased to sessions.", "pool")
 	metricPoolRemembered = desc("pool_remembered_addresses", "Addresses of the pool that are free but kept for the identity that had them.", "pool")
 
+	metricFailovers = desc("client_failovers_total", "Established sessions that client profiles left or lost.", "reason")
+	metricTrack     = desc("track_up", "State of a tracked object: 1 while it is up, 0 while it is down.", "track")
+
 	metricClient = desc("client_state", "State of a client profile: 1 for the state it is in, 0 for the others.", "client", "state")
 )
 
@@ -67,7 +71,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range append([]*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
 		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
-		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient,
+		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient, metricFailovers, metricTrack,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
 		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
 	}, descriptionsOfAAA...) {
@@ -109,6 +113,14 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		e.gauge(metricPoolRemembered, float64(p.Remembered), p.Name)
 	}
 	e.clients(s.Clients)
+	e.counters(metricFailovers, s.Failovers)
+	for number, up := range s.Tracks {
+		v := 0.0
+		if up {
+			v = 1
+		}
+		e.gauge(metricTrack, v, strconv.Itoa(number))
+	}
 	e.inside(s)
 	e.aaa(s.AAA)
 }

@@ -90,7 +90,7 @@ func (c call) traceFilter() (view.TraceFilter, error) {
 	}
 	hex, err := flag("hex", q["hex"])
 	switch view.Topic(q["topic"]) {
-	case view.TopicIKE, view.TopicDNS, view.TopicDHCP, view.TopicRadius:
+	case view.TopicIKE, view.TopicDNS, view.TopicDHCP, view.TopicRadius, view.TopicClient:
 	default:
 		return view.TraceFilter{}, badRequest("there is nothing to follow of that name", "flexvpn debug --help lists what there is")
 	}

@@ -94,7 +94,11 @@ func runClearRemote(ctx context.Context, c *ops.Client, w io.Writer, remote neti
 	if cleared == 0 {
 		return ops.NotFound("no session with "+remote.String(), "flexvpn show sessions lists those that stand")
 	}
-	_, err = fmt.Fprintf(w, "%d sessions with %s cleared\n", cleared, remote)
+	noun := "sessions"
+	if cleared == 1 {
+		noun = "session"
+	}
+	_, err = fmt.Fprintf(w, "%d %s with %s cleared\n", cleared, noun, remote)
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) debugCommand() *cobra.Command {
-	return group("debug", "Follow what a running node does, message by message", "Follow what a running node does, message by message, until Ctrl-C.", a.debugIKECommand(), a.debugRadiusCommand(), a.debugDNSCommand(), a.debugDHCPCommand(), a.debugIPCommand())
+	return group("debug", "Follow what a running node does, message by message", "Follow what a running node does, message by message, until Ctrl-C.", a.debugIKECommand(), a.debugRadiusCommand(), a.debugDNSCommand(), a.debugDHCPCommand(), a.debugIPCommand(), a.debugClientCommand(), a.debugCryptoCommand())
 }
 
 func (a *app) debugIKECommand() *cobra.Command {

@@ -33,7 +33,11 @@ func TestUsageErrors(t *testing.T) {
 		"connect":                           "flexvpn connect needs the name of a client profile",
 		"hub":                               "flexvpn hub needs its configuration: -c FILE",
 		"check":                             "flexvpn check needs the configuration: -c FILE",
-		"debug tacacs":                      `unknown word "tacacs" after flexvpn debug: choose dhcp, dns, ike, ip, radius`,
+		"clear crypto ikev2 sa remote hub1": `"hub1" is no IP address`,
+		"clear crypto ikev2 sa remote":      "flexvpn clear crypto ikev2 sa takes nothing, or remote and an address",
+		"debug crypto ikev2 packets":        "packets",
+		"show track one":                    `"one" is no number of a tracked object`,
+		"debug tacacs":                      `unknown word "tacacs" after flexvpn debug: choose client, crypto, dhcp, dns, ike, ip, radius`,
 		"show crypto ikev2 client flexvp x": `no client profile x`,
 	} {
 		r := s.run(line)
@@ -80,6 +84,7 @@ func TestVerbs(t *testing.T) {
 		{"clear session --all", "clear all", "3 sessions cleared\n"},
 		{"clear crypto session", "clear all", "3 sessions cleared\n"},
 		{"clear crypto ikev2 sa", "clear all", "3 sessions cleared\n"},
+		{"clear crypto ikev2 sa remote 2001:db8:20::2", "clear session h2", "1 session with 2001:db8:20::2 cleared\n"},
 		{"clear client flex1", "clear client flex1", "client flex1 cleared\n"},
 		{"clear crypto ikev2 client flexvpn flex2", "clear client flex2", "client flex2 cleared\n"},
 		{"cle cry ike cli flex", "clear all clients", "all clients cleared\n"},

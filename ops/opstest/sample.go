@@ -188,6 +188,8 @@ func clients(now time.Time) []view.Client {
 func stats() view.Stats {
 	return view.Stats{
 		SessionsUp:    map[string]uint64{"hub": 2, "client": 1},
+		Failovers:     map[string]uint64{"track": 2, "dead": 1, "better": 2},
+		Tracks:        map[int]bool{1: true, 10: false},
 		SetupsTotal:   map[string]uint64{"hub": 17, "client": 1},
 		FailuresTotal: map[string]uint64{"authentication": 5, "no_proposal": 1, "timeout": 0},
 		EndedTotal:    map[string]uint64{"local": 3, "peer_dead": 12},

@@ -12,6 +12,7 @@ const (
 	TopicDHCP Topic = "dhcp"
 	// TopicRadius are packets: a line has Sent, Identity (the user) and Text, too.
 	TopicRadius Topic = "radius"
+	TopicClient Topic = "client"
 )
 
 // TraceLine is one IKE message as debug prints it, or a line of another topic: those have Time, Remote (the
