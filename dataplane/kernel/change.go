@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -52,7 +53,7 @@ func (d *device) change(spec *dataplane.Interface) error {
 	for _, step := range []func() (func() error, error){
 		func() (func() error, error) { return d.changeLink(spec) },
 		func() (func() error, error) { return d.addStates(pl) },
-		func() (func() error, error) { return d.move(pl, spec.Path) },
+		func() (func() error, error) { return d.move(spec) },
 		func() (func() error, error) { return d.limit(pl, spec) },
 		func() (func() error, error) { return d.switchPolicies(policies) },
 	} {
@@ -114,102 +115,10 @@ func (d *device) addStates(pl *plan) (func() error, error) {
 		}
 		return d.plane.xfrm.Do(all...)
 	}
-	if err := d.plane.xfrm.Do(additions(pl.keyed)...); err != nil {
+	if err := d.install(pl.keyed); err != nil {
 		return nil, errors.Join(err, undo())
 	}
 	return undo, nil
-}
-
-// kept are the children that a plan neither adds nor removes.
-func (d *device) kept(pl *plan) (all []*child) {
-	for _, c := range d.children {
-		if slices.Contains(pl.children, c) {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-// move lets the states that stand follow the path: other ports are an update, other addresses a
-// migration.
-func (d *device) move(pl *plan, to dataplane.Path) (func() error, error) {
-	from, children := d.spec.Path, d.kept(pl)
-	if from == to || len(children) == 0 {
-		return nil, nil
-	}
-	undo := func() error { return d.relocate(children, to, from) }
-	if err := d.relocate(children, from, to); err != nil {
-		return nil, errors.Join(err, undo())
-	}
-	return undo, nil
-}
-
-func (d *device) relocate(children []*child, from, to dataplane.Path) error {
-	if from.Encap == to.Encap && from.Local.Addr() == to.Local.Addr() && from.Remote.Addr() == to.Remote.Addr() {
-		if !to.Encap {
-			return nil // ports mean nothing
-		}
-		return d.update(children, func(c *child) { c.locate(to) })
-	}
-	return d.migrate(children, from, to)
-}
-
-// update changes children and tells the kernel.
-func (d *device) update(children []*child, change func(*child)) error {
-	var all []*nlmsg.Message
-	for _, c := range children {
-		change(c)
-		for _, s := range []*xfrm.State{&c.in, &c.out} {
-			m := s.Update()
-			m.Absent = c.dead
-			all = append(all, m)
-		}
-	}
-	return d.plane.xfrm.Do(all...)
-}
-
-// migrate moves states to other addresses. The kernel moves one state at a time, together with a
-// policy that must point to the old addresses: one that no packet matches serves, so that the true
-// ones are switched once, by themselves.
-func (d *device) migrate(children []*child, from, to dataplane.Path) error {
-	d.keepCounters(children)
-	var all []*nlmsg.Message
-	for _, c := range children {
-		if c.dead {
-			continue
-		}
-		old := *c
-		old.locate(from)
-		c.locate(to)
-		c.lastIn.packets, c.lastOut.packets = 0, 0 // the states that follow count anew
-		all = append(all, d.migration(xfrm.PolicyIn, &old.in, &c.in)...)
-		all = append(all, d.migration(xfrm.PolicyOut, &old.out, &c.out)...)
-	}
-	err := d.plane.xfrm.Do(all...)
-	scratch := d.scratch(xfrm.PolicyIn).Delete()
-	return errors.Join(err, d.plane.xfrm.Do(scratch, d.scratch(xfrm.PolicyOut).Delete()))
-}
-
-func (d *device) migration(dir xfrm.PolicyDirection, from, to *xfrm.State) []*nlmsg.Message {
-	p := xfrm.Policy{PolicyKey: d.scratch(dir), Template: xfrm.Template{Src: from.Src, Dst: from.Dst, ReqID: d.id, Mode: from.Mode}}
-	g := xfrm.Migration{
-		Policy: p.PolicyKey, Mode: from.Mode, ReqID: d.id,
-		OldSrc: from.Src, OldDst: from.Dst, NewSrc: to.Src, NewDst: to.Dst,
-		SourcePort: to.SourcePort, DestinationPort: to.DestinationPort,
-	}
-	return []*nlmsg.Message{p.Put(), g.Message()}
-}
-
-// unassigned is a protocol that nobody uses (RFC 3692: for experiments).
-const unassigned = 253
-
-func (d *device) scratch(dir xfrm.PolicyDirection) xfrm.PolicyKey {
-	k := xfrm.PolicyKey{Direction: dir, Selector: d.gre(dir)}
-	k.Selector.Protocol = unassigned
-	if d.mode == dataplane.IPsec {
-		k.IfID = d.id
-	}
-	return k
 }
 
 // limit changes the limits of use of children that stand, and the Don't Fragment of what they send.
@@ -250,8 +159,12 @@ func (d *device) switchPolicies(want map[xfrm.PolicyKey]xfrm.Policy) (func() err
 	return undo, nil
 }
 
+// byText lets an operator see the policies of all interfaces in one order.
+func byText(a, b xfrm.PolicyKey) int { return strings.Compare(a.String(), b.String()) }
+
 func differences(have, want map[xfrm.PolicyKey]xfrm.Policy) (all []*nlmsg.Message) {
-	for k, p := range want {
+	for _, k := range slices.SortedFunc(maps.Keys(want), byText) {
+		p := want[k]
 		if now, ok := have[k]; !ok || now != p {
 			all = append(all, p.Put())
 		}

@@ -94,12 +94,12 @@ func (d *device) overhead() int {
 	return 0
 }
 
-// keepCounters remembers what states have counted that are about to be replaced. d.mu is held.
-func (d *device) keepCounters(children []*child) {
-	for _, c := range children {
-		if row := d.childCounters(c); !c.dead {
-			c.before = row
-		}
+// keepCounters remembers what states have counted that are about to be replaced: those that follow
+// count anew. d.mu is held.
+func (d *device) keepCounters() {
+	for _, c := range d.children {
+		c.before = d.childCounters(c)
+		c.lastIn.packets, c.lastOut.packets = 0, 0
 	}
 }
 

@@ -95,6 +95,7 @@ func (d *device) plan(spec *dataplane.Interface) (*plan, error) {
 		blank(&c.in)
 		blank(&c.out)
 	}
+	d.wantOffload(pl.keyed, spec.Path)
 	for _, c := range d.children {
 		if !slices.Contains(pl.children, c) {
 			pl.removed = append(pl.removed, c)
@@ -145,7 +146,7 @@ const defaultWindow = 1024
 // direct gives the states what differs by direction. From Linux 6.10 on a state has one, and one that
 // sends no window; before, ESN was refused without a window.
 func (d *device) direct(c *child) {
-	c.in.OutputMark = 0
+	c.in.OutputMark, c.in.Inbound = 0, true
 	c.out.Window = 32
 	if d.plane.dir {
 		c.in.Direction, c.out.Direction, c.out.Window = xfrm.In, xfrm.Out, 0
@@ -223,12 +224,11 @@ func (d *device) make(spec *dataplane.Interface) error {
 		return err
 	}
 	policies := d.wantedPolicies(spec)
-	states := additions(pl.keyed)
-	for _, p := range policies {
-		states = append(states, p.Put())
-	}
 	// States and policies first: no packet finds the device without them.
-	if err = d.plane.xfrm.Do(states...); err == nil {
+	if err = d.install(pl.keyed); err == nil {
+		err = d.plane.xfrm.Do(differences(nil, policies)...)
+	}
+	if err == nil {
 		err = d.plane.rtnl.Do(link...)
 	}
 	d.commit(spec, pl, policies)

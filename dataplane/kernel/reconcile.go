@@ -92,11 +92,12 @@ func (d *device) restoreLink() {
 	}
 	log.Error("an interface was deleted by somebody else and cannot be made again", "interface", d.name, "err", err)
 	d.gone = true
+	why := err
 	err = errors.Join(d.plane.deleteLink(d.index), d.plane.rtnl.Do(d.routes()...), d.plane.xfrm.Do(d.deletions()...), d.plane.forget(d))
 	if err != nil {
 		log.Error("remove what is left of an interface", "interface", d.name, "err", err)
 	}
-	d.plane.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: d.name})
+	d.plane.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: d.name, Why: "somebody deleted its interface: " + why.Error()})
 }
 
 // restorePolicies puts back what is missing or different.

@@ -84,7 +84,9 @@ func newPlane(t *testing.T, o Options) *Plane {
 	if o.Node == "" {
 		o.Node = "hub1"
 	}
-	o.Alias = "test "
+	if o.Alias == "" {
+		o.Alias = "test "
+	}
 	o.Log = slog.New(slog.NewTextHandler(logTo{t}, nil))
 	p, err := New(o)
 	if err != nil {

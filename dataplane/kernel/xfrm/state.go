@@ -59,8 +59,11 @@ type State struct {
 	// MappingEvery bounds how often a changed source address is told, in seconds: without it, once
 	// for every packet. Linux 5.17; In with UDP only.
 	MappingEvery uint32
+	// Replay continues another state's numbers; empty: from the beginning.
+	Replay Replay
 	// OffloadDevice is the index of a device that is asked to do the cryptography.
 	OffloadDevice uint32
+	Inbound       bool // with OffloadDevice: what it does
 
 	// What follows is only read.
 	Bytes, Packets         uint64
@@ -152,6 +155,9 @@ func (s *State) encap() []byte {
 // replay is a struct xfrm_replay_state_esn. It carries the window without ESN, too: the older
 // attribute ends at 255 packets.
 func (s *State) replay() []byte {
+	if s.Replay != "" {
+		return []byte(s.Replay)
+	}
 	words := (s.Window + 31) / 32
 	b := u32(nil, words)
 	b = append(b, make([]byte, 16)...)
@@ -159,10 +165,25 @@ func (s *State) replay() []byte {
 	return append(b, make([]byte, 4*words)...)
 }
 
+// Replay is a struct xfrm_replay_state_esn: sequence numbers and what was seen of the window.
+type Replay string
+
+// Ahead is r with n numbers left out before the next to send.
+func (r Replay) Ahead(n uint64) Replay {
+	b := []byte(r)
+	if len(b) < 24 {
+		return r
+	}
+	next := (uint64(native.Uint32(b[12:]))<<32 | uint64(native.Uint32(b[4:]))) + n
+	native.PutUint32(b[4:], uint32(next))
+	native.PutUint32(b[12:], uint32(next>>32))
+	return Replay(b)
+}
+
 // offload is a struct xfrm_user_offload: cryptography only.
 func (s *State) offload() []byte {
 	var flags uint8
-	if s.Direction == In {
+	if s.Inbound {
 		flags = 2 // XFRM_OFFLOAD_INBOUND
 	}
 	if s.Dst.Is6() {
@@ -253,6 +274,7 @@ func (s *State) attributes(a map[uint16][]byte) {
 		s.SequenceOut = uint64(native.Uint32(b[12:]))<<32 | uint64(native.Uint32(b[4:]))
 		s.Sequence = uint64(native.Uint32(b[16:]))<<32 | uint64(native.Uint32(b[8:]))
 		s.Window = native.Uint32(b[20:])
+		s.Replay = Replay(b)
 	}
 	for kind, to := range map[uint16]*uint32{attrIfID: &s.IfID, attrOutputMark: &s.OutputMark, attrMappingLimit: &s.MappingEvery} {
 		if b := a[kind]; len(b) >= 4 {
