@@ -41,3 +41,27 @@ func (n *Node) buildKernelPlane() error {
 	}
 	return nil
 }
+
+// closePlane takes down what carries packets, or leaves it.
+func (n *Node) closePlane() error {
+	if n.opt.Keep && n.kernel != nil {
+		n.log.Info("interfaces, sas and routes stay in the kernel until the next start")
+		return n.kernel.Leave()
+	}
+	var errs []error
+	if n.plane != nil {
+		errs = append(errs, n.plane.Close())
+	}
+	if n.routes != nil {
+		errs = append(errs, n.routes.Sweep())
+	}
+	return errors.Join(errs...)
+}
+
+// requireKeep refuses to promise what goes with the process.
+func (n *Node) requireKeep() error {
+	if n.opt.Keep && n.kernel == nil {
+		return fmt.Errorf("--keep needs the kernel's data plane, this is %s: TUN devices go with the process that holds them", n.plane.Name())
+	}
+	return nil
+}

@@ -46,6 +46,9 @@ type Options struct {
 	ConfigPath string
 	LogTo      io.Writer // where the log goes; its level and form are the configuration's
 	Version    string
+	// Keep leaves sessions' interfaces, SAs and routes in the kernel when the node stops: packets go on
+	// until it is started again, which removes what has no session.
+	Keep bool
 }
 
 // Node is one running process.
@@ -217,6 +220,9 @@ func (n *Node) buildPlaneAndEndpoint() (err error) {
 			return errors.Join(err, p.Close())
 		}
 	}
+	if err := n.requireKeep(); err != nil {
+		return err
+	}
 	proposals, err := profile.Proposals(n.cfg.IKEv2.Proposals, false)
 	if err != nil {
 		return err
@@ -345,7 +351,7 @@ func (n *Node) serve(ctx context.Context, control *ops.Control) error {
 		for range n.clients {
 			<-done
 		}
-		if n.hub != nil {
+		if n.hub != nil && !n.opt.Keep {
 			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			n.hub.Stop(limit)
@@ -403,13 +409,7 @@ func (n *Node) close() error {
 	if n.endpoint != nil {
 		errs = append(errs, n.endpoint.Close())
 	}
-	if n.plane != nil {
-		errs = append(errs, n.plane.Close())
-	}
-	if n.routes != nil {
-		errs = append(errs, n.routes.Sweep())
-	}
-	errs = append(errs, n.closeAAA())
+	errs = append(errs, n.closePlane(), n.closeAAA())
 	if n.pools != nil {
 		errs = append(errs, n.pools.Close())
 	}

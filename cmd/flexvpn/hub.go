@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"flexvpn/node"
@@ -28,21 +26,21 @@ The log goes to standard error: text on a terminal, JSON otherwise.`, `  flexvpn
 }
 
 func (a *app) daemonCommand(role, short, long, example string) *cobra.Command {
-	var file string
+	var opt node.Options
 	cmd := &cobra.Command{
 		Use: role + " -c FILE", Short: short, Long: long, Example: example,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file == "" {
+			if opt.ConfigPath == "" {
 				return usagef("flexvpn %s needs its configuration: -c FILE", role)
 			}
-			return a.runDaemon(cmd.Context(), role, file)
+			opt.Role, opt.LogTo, opt.Version = role, a.err, version
+			return runNode(cmd.Context(), opt)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file")
+	cmd.Flags().StringVarP(&opt.ConfigPath, "config", "c", "", "configuration file")
+	if role == "hub" {
+		cmd.Flags().BoolVar(&opt.Keep, "keep", false, "leave interfaces, SAs and routes in the kernel on stop, and tell no spoke (dataplane kernel)")
+	}
 	return cmd
-}
-
-func (a *app) runDaemon(ctx context.Context, role, file string) error {
-	return runNode(ctx, node.Options{Role: role, ConfigPath: file, LogTo: a.err, Version: version})
 }
