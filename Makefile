@@ -39,7 +39,7 @@ lint:
 fuzz:
 	./deploy/fuzz.sh $(FUZZTIME)
 
-bench: test-deps
+bench: test-deps vm-deps
 	@go run ./bench
 
 demo-deps:

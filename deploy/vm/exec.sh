@@ -40,7 +40,7 @@ done
 {
 	echo 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin HOME=/root TMPDIR=/tmp'
 	echo 'export FLEXVPN_VM=1 FLEXVPN_ARTIFACTS=/out/artifacts'
-	for v in FLEXVPN_BINARY FLEXVPN_LAB; do [ -z "${!v:-}" ] || printf 'export %s=%q\n' "$v" "${!v}"; done
+	for v in FLEXVPN_BINARY FLEXVPN_LAB FLEXVPN_FIGURES; do [ -z "${!v:-}" ] || printf 'export %s=%q\n' "$v" "${!v}"; done
 	printf 'cd %q || exit 125\n' "$PWD"
 	echo "$command"
 	echo 'status=$?'
@@ -62,7 +62,7 @@ timeout -k 5 "${VMTIMEOUT:-600}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tc
 	-chardev socket,id=root,path="$work/root" -device vhost-user-fs-pci,chardev=root,tag=root \
 	-chardev socket,id=out,path="$work/out.sock" -device vhost-user-fs-pci,chardev=out,tag=out \
 	-nodefaults -no-user-config -display none -no-reboot -serial stdio -kernel "$images/vmlinuz" -initrd "$images/initrd" \
-	-append "console=ttyS0 quiet panic=-1 printk.devkmsg=on" </dev/null 2>&1 | tr -d '\r' | tee "$work/console" |
+	-append "console=ttyS0 quiet panic=-1 printk.devkmsg=on" </dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$work/console" |
 	sed -u -e '/^VMEXIT /d' -e '/reboot: Power down/d' -e '/alg: No test for /d'
 status=$(sed -n 's/.*VMEXIT \([0-9]*\)$/\1/p' "$work/console" | tail -n 1)
 [ -z "$profile" ] || [ ! -f "$work/out/profile" ] || cp "$work/out/profile" "$profile"
