@@ -2,7 +2,15 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"flexvpn/netlab"
+	"flexvpn/ops/view"
 )
 
 // What the data plane of the kernel is made of is there: a test that finds it missing in the virtual
@@ -18,5 +26,162 @@ func TestKernelCoreHasWhatItTakes(t *testing.T) {
 	nft(t, n, "table inet t {\n chain c {\n type filter hook forward priority 0;\n tcp flags syn tcp option maxseg size set rt mtu\n }\n}\n")
 	if _, err := n.Run(context.Background(), "tc", "qdisc", "add", "dev", "gr1", "root", "handle", "1:", "htb"); err != nil {
 		t.Error(err)
+	}
+}
+
+// newKernelStar is a star whose hubs and spokes forward in the kernel.
+func newKernelStar(t *testing.T, lab string, names ...string) *star {
+	t.Helper()
+	needKernel(t)
+	s := newStar(t, lab, names...)
+	s.plane = "kernel"
+	return s
+}
+
+// Native and GRE, over either family, carry both families; mode auto serves both kinds at once. Keys
+// are renewed under traffic, from either side, and no packet is lost.
+func TestKernelCoreFamilies(t *testing.T) {
+	s := newKernelStar(t, "kfam", "hub", "spoke1", "spoke2", "spoke3", "spoke4")
+	hub := s.hub("hub", "10.1.1.2-10.1.1.9")
+	over6 := `[{sequence: 1, address: "2001:db8:1::1"}]`
+	kinds := []struct{ mode, peers string }{{"ipsec", firstHub}, {"ipsec", over6}, {"gre", firstHub}, {"gre", over6}}
+	var spokes []*flexvpn
+	for i, k := range kinds {
+		spokes = append(spokes, s.spoke(fmt.Sprintf("spoke%d", i+1), k.mode, k.peers))
+	}
+	for i, f := range spokes {
+		f.up()
+		for _, to := range []string{"10.1.1.1", "2001:db8:fff::1"} {
+			ping(t, f.node, to, 5, 1000)
+		}
+		if want := map[string]string{"ipsec": "xfrm", "gre": "gre"}[kinds[i].mode]; linkKind(t, f.node, "tunnel1") != want {
+			t.Errorf("spoke%d: tunnel1 is a device of kind %s, want %s", i+1, linkKind(t, f.node, "tunnel1"), want)
+		}
+	}
+	for _, v := range show[[]view.Session](hub, "sessions") {
+		if v.InPackets < 10 || v.OutPackets < 10 || v.LastIn == nil {
+			t.Errorf("the hub counted %+v", v)
+		}
+	}
+	rekeyUnderTraffic(t, hub, spokes)
+}
+
+// rekeyUnderTraffic renews the keys of all children, first from the spokes' side, then from the hub's.
+func rekeyUnderTraffic(t *testing.T, hub *flexvpn, spokes []*flexvpn) {
+	t.Helper()
+	var pings []*netlab.Proc
+	var said []*syncBuffer
+	for _, f := range spokes {
+		out := &syncBuffer{}
+		p, err := f.node.Start(out, nil, "ping", "-i", "0.02", "10.1.1.1")
+		must(t, err)
+		pings, said = append(pings, p), append(said, out)
+	}
+	renewed := func(side string, rekey func(*flexvpn)) {
+		before := map[*flexvpn][]string{}
+		for _, f := range spokes {
+			before[f] = children(t, f)
+			rekey(f)
+		}
+		for _, f := range spokes {
+			eventually(t, 20*time.Second, f.node.Name+"'s child was replaced by its "+side, func() error {
+				if now := children(t, f); len(now) != 1 || now[0] == before[f][0] {
+					return fmt.Errorf("SPIs %v, before %v", now, before[f])
+				}
+				return nil
+			})
+		}
+	}
+	renewed("own side", func(f *flexvpn) { mustRun(f, "rekey", "child", f.up().ID) })
+	renewed("hub", func(f *flexvpn) {
+		mustRun(hub, "rekey", "child", f.node.Name[strings.LastIndex(f.node.Name, "-")+1:]+".branch.example.net")
+	})
+	for i, p := range pings {
+		_ = p.Cmd.Process.Signal(syscall.SIGINT) // ping counts
+		<-p.Done()
+		var sent, received int
+		_, err := fmt.Sscanf(lastLine(said[i].String(), "transmitted"), "%d packets transmitted, %d received", &sent, &received)
+		// The last one may have been under way when ping was stopped.
+		if err != nil || sent < 20 || received < sent-1 {
+			t.Errorf("%s lost packets to a rekey: %v\n%s", spokes[i].node.Name, err, lastLines(said[i].String(), 4))
+		}
+	}
+}
+
+// lastLine is the last line with a word.
+func lastLine(text, word string) (found string) {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, word) {
+			found = line
+		}
+	}
+	return found
+}
+
+// children are the SPIs of a node's only session.
+func children(t *testing.T, f *flexvpn) (spis []string) {
+	t.Helper()
+	for _, sa := range show[[]view.SA](f, "sa") {
+		for _, c := range sa.Children {
+			spis = append(spis, c.SPIIn)
+		}
+	}
+	return spis
+}
+
+func linkKind(t *testing.T, n *netlab.Node, name string) string {
+	t.Helper()
+	out, err := n.Run(context.Background(), "ip", "-d", "-j", "link", "show", name)
+	must(t, err)
+	var all []struct {
+		Info struct {
+			Kind string `json:"info_kind"`
+		} `json:"linkinfo"`
+	}
+	must(t, json.Unmarshal([]byte(out), &all))
+	return all[0].Info.Kind
+}
+
+// Three spokes with GRE and three native ones behind one NAT address, whose mappings then change
+// under way.
+func TestKernelCoreNAT(t *testing.T) {
+	s := newKernelStar(t, "knat", "hub", "router")
+	hub := s.hub("hub", "10.1.1.2-10.1.1.9")
+	router := s.nodes["router"]
+	must(t, router.IP("link set eth0 down", "link set eth0 name out", "link set out up"), forwardOn(router))
+	nft(t, router, fmt.Sprintf(masquerade, 40000, 40999))
+	var spokes []*flexvpn
+	for i := range 6 {
+		name := fmt.Sprintf("spoke%d", i+1)
+		n := node(t, s.lab, name)
+		must(t, s.lab.Link(n, "eth0", router, name),
+			n.IP(fmt.Sprintf("addr add 192.168.%d.2/24 dev eth0", i), fmt.Sprintf("route add default via 192.168.%d.1", i)),
+			router.IP(fmt.Sprintf("addr add 192.168.%d.1/24 dev %s", i, name)))
+		s.nodes[name] = n
+		spokes = append(spokes, s.spoke(name, []string{"ipsec", "gre"}[i%2], firstHub))
+	}
+	for _, f := range spokes {
+		f.up()
+		ping(t, f.node, "10.1.1.1", 5, 500)
+	}
+	before := remotes(t, hub)
+	nft(t, router, fmt.Sprintf(masquerade, 50000, 50999))
+	if out, err := router.Run(context.Background(), "conntrack", "-F"); err != nil {
+		t.Fatalf("conntrack -F: %v\n%s", err, out)
+	}
+	eventually(t, 30*time.Second, "the hub follows all spokes", func() error {
+		now := remotes(t, hub)
+		if len(now) != 6 {
+			return fmt.Errorf("it has %v", now)
+		}
+		for _, r := range now {
+			if contains(before, r) {
+				return fmt.Errorf("it sees them at %v, before %v", now, before)
+			}
+		}
+		return nil
+	})
+	for _, f := range spokes {
+		ping(t, f.node, "10.1.1.1", 5, 500)
 	}
 }

@@ -17,12 +17,13 @@ import (
 
 // A flexvpn is our daemon in a namespace.
 type flexvpn struct {
-	t    *testing.T
-	node *netlab.Node
-	dir  string
-	role string
-	proc *netlab.Proc
-	log  *syncBuffer
+	t     *testing.T
+	node  *netlab.Node
+	dir   string
+	role  string
+	flags []string
+	proc  *netlab.Proc
+	log   *syncBuffer
 }
 
 // startFlexvpn starts our daemon with a configuration, in which DIR stands for a folder of its own
@@ -30,7 +31,10 @@ type flexvpn struct {
 func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[string][]byte) *flexvpn {
 	t.Helper()
 	f := &flexvpn{t: t, node: n, dir: t.TempDir(), role: role, log: &syncBuffer{}}
-	config = "state-dir: DIR/state\ncontrol: {socket: DIR/control.sock}\nlog: {level: debug, format: text}\ndataplane: userspace\n" + config
+	if !strings.Contains(config, "dataplane:") {
+		config = "dataplane: userspace\n" + config
+	}
+	config = "state-dir: DIR/state\ncontrol: {socket: DIR/control.sock}\nlog: {level: debug, format: text}\n" + config
 	all := map[string][]byte{"flexvpn.yaml": []byte(strings.ReplaceAll(config, "DIR", f.dir))}
 	for name, text := range files {
 		all[name] = text
@@ -53,7 +57,7 @@ func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[s
 func (f *flexvpn) start() {
 	f.t.Helper()
 	var err error
-	if f.proc, err = f.node.Start(f.log, nil, binary, f.role, "-c", filepath.Join(f.dir, "flexvpn.yaml")); err != nil {
+	if f.proc, err = f.node.Start(f.log, nil, binary, append([]string{f.role, "-c", filepath.Join(f.dir, "flexvpn.yaml")}, f.flags...)...); err != nil {
 		f.t.Fatal(err)
 	}
 	eventually(f.t, 15*time.Second, "flexvpn "+f.role+" answers", func() error {

@@ -18,6 +18,7 @@ import (
 type star struct {
 	t      *testing.T
 	lab    *netlab.Lab
+	plane  string       // of hubs and spokes; empty: userspace
 	centre *netlab.Node // the switch's node: lines are cut here
 	nodes  map[string]*netlab.Node
 }
@@ -41,7 +42,7 @@ const starPSK = "a test secret, not for use\n"
 
 func (s *star) hub(name, pools string) *flexvpn {
 	s.t.Helper()
-	return startFlexvpn(s.t, s.nodes[name], "hub", `node: `+name+`
+	return startFlexvpn(s.t, s.nodes[name], "hub", s.dataplane()+`node: `+name+`
 ikev2:
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
   profiles:
@@ -64,9 +65,16 @@ metrics: {listen: "127.0.0.1:9464"}
 `, map[string][]byte{"psk": []byte(starPSK)})
 }
 
+func (s *star) dataplane() string {
+	if s.plane == "" {
+		return ""
+	}
+	return "dataplane: " + s.plane + "\n"
+}
+
 func (s *star) spoke(name, mode, peers string) *flexvpn {
 	s.t.Helper()
-	return startFlexvpn(s.t, s.nodes[name], "client", spokeText(name, mode, peers), map[string][]byte{"psk": []byte(starPSK)})
+	return startFlexvpn(s.t, s.nodes[name], "client", s.dataplane()+spokeText(name, mode, peers), map[string][]byte{"psk": []byte(starPSK)})
 }
 
 func spokeText(name, mode, peers string) string {

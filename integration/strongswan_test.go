@@ -147,6 +147,9 @@ func lastLines(s string, n int) string {
 // eventually asks until there is no error, and fails with the last one when limit passes.
 func eventually(t *testing.T, limit time.Duration, what string, f func() error) {
 	t.Helper()
+	if os.Getenv("FLEXVPN_VM") != "" {
+		limit *= 5 // the machine is emulated
+	}
 	deadline := time.Now().Add(limit)
 	for {
 		err := f()
