@@ -232,6 +232,29 @@ func TestMobikeSpokeMoves(t *testing.T) {
 	}
 }
 
+// Configured sources: the session moves to the second one when the first goes, and back when it returns.
+func TestMobikeSources(t *testing.T) {
+	t.Parallel()
+	r := newRoamingLab(t)
+	hub := r.startHub("")
+	text := strings.Replace(spokeText("spoke1", "ipsec", firstHub), "clients:\n  flex1: {",
+		"clients:\n  flex1: {sources: [{sequence: 1, interface: wan1}, {sequence: 2, interface: wan2}], ", 1)
+	spoke := startFlexvpn(t, r.roam, "client", text, map[string][]byte{"psk": []byte(starPSK)})
+	spoke.up()
+	at(t, hub, "192.0.2.1", "198.51.100.10")
+	s := startStream(t, r.roam, "10.1.1.1")
+	must(t, r.roam.IP("link set wan1 down"))
+	at(t, hub, "192.0.2.1", "198.51.100.138")
+	at(t, spoke, "198.51.100.138", "192.0.2.1")
+	s.answered(5)
+	must(t, r.roam.IP("link set wan1 up", "route replace default via 198.51.100.1 dev wan1 metric 10"))
+	at(t, hub, "192.0.2.1", "198.51.100.10")
+	at(t, spoke, "198.51.100.10", "192.0.2.1")
+	if n := s.lost(); n > fewPings {
+		t.Errorf("%d pings were lost", n)
+	}
+}
+
 // The address itself is replaced, as by a provider's DHCP: the old one is gone at once.
 func TestMobikeAddressReplaced(t *testing.T) {
 	t.Parallel()
