@@ -95,10 +95,8 @@ func (m *machine) betterResolved(now time.Time, p *peer, why string) {
 func (m *machine) rehome(now time.Time, from source) bool {
 	l := m.main
 	switch {
-	case l.stands() && l.mobile && l.from.addr.Is4() == from.addr.Is4():
-		m.tell("move to source %s", from)
-		l.from = from
-		m.do(move{leg: l.id, to: l.to, from: from})
+	case l.stands() && l.mobile:
+		m.moveTo(l, l.to, from)
 		return false
 	case l.stands() && m.world.usable(l.from):
 		if m.next != nil && m.next.rehoming && m.next.from == from || m.tries > 0 && now.Before(m.betterAt) {

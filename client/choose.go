@@ -240,6 +240,8 @@ func (m *machine) upset(now time.Time) bool {
 	}
 	from, err := m.world.source(l.to)
 	switch {
+	case err != nil && m.goFurther(l):
+		return false
 	case err != nil:
 		m.leaveForNext(now, l, fmt.Sprintf("%s%s: %v", noRoute, l.to, err), bySource, l.peer)
 		return true

@@ -22,26 +22,40 @@ func (m *machine) rerouted(now time.Time) bool {
 	switch {
 	case !l.stands() || err == nil && from.addr == l.from.addr:
 		return false
+	case l.mobile && err == nil:
+		m.moveTo(l, l.to, from)
+		return false
 	case l.mobile:
-		to := l.to
-		for _, other := range m.world.further(l.id) {
-			if err == nil {
-				break
-			}
-			to = other
-			from, err = m.world.source(other)
-		}
-		if err == nil && from != l.from {
-			m.tell("move to source %s", from)
-			l.from = from
-			m.do(move{leg: l.id, to: to, from: from})
-		}
+		m.goFurther(l)
 		return false
 	case err == nil && !m.world.here(l.from.addr):
 		m.leaveForNext(now, l, fmt.Sprintf("its source %s is gone, and the hub does not know MOBIKE", l.from.addr), bySource, l.peer)
 		return true
 	}
 	return false
+}
+
+// goFurther moves a leg whose hub's address has no way from here to another of its hub's addresses; false:
+// there is no way to any.
+func (m *machine) goFurther(l *leg) bool {
+	if !l.stands() || !l.mobile {
+		return false
+	}
+	for _, to := range m.world.further(l.id) {
+		if from, err := m.world.source(to); err == nil {
+			if from != l.from {
+				m.moveTo(l, to, from)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+func (m *machine) moveTo(l *leg, to netip.Addr, from source) {
+	m.tell("move to source %s", from)
+	l.from = from
+	m.do(move{leg: l.id, to: to, from: from})
 }
 
 // move takes a session to another source. Where the hub was found at another of its addresses

@@ -71,3 +71,24 @@ func TestSessionIsBuiltAnewWithoutMOBIKE(t *testing.T) {
 		t.Errorf("dialled %v, moved %v, from %s", s.dialled, s.moved, s.m.main.from)
 	}
 }
+
+// Configured sources do the same: none is left towards the hub's address, one is towards another of its.
+func TestSourceTowardsTheHubsOtherAddress(t *testing.T) {
+	w := newSim(t)
+	w.hub(hubA)
+	w.links["eth0"] = at("198.51.100.1")
+	s := w.spoke("c", config.Client{Peers: peersAt(hubA), Sources: []config.Source{{Sequence: 1, Interface: "eth0"}}})
+	s.mobile, s.others = true, []netip.Addr{at("2001:db8::77")}
+	s.start()
+	w.pass(time.Minute)
+	w.links["eth0"] = at("2001:db8:1::1")
+	w.tellAll()
+	s.want(active, hubA, "the session stands")
+	w.links["eth0"] = at("198.51.100.1")
+	w.tellAll()
+	w.pass(time.Minute)
+	s.want(active, hubA, "the session stands")
+	if fmt.Sprint(s.movedTo) != "[2001:db8::77 "+hubA+"]" || len(s.dialled) != 1 {
+		t.Errorf("moved to %v, dialled %v", s.movedTo, s.dialled)
+	}
+}
