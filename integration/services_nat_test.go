@@ -3,8 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,14 +89,7 @@ func TestServicesNATClientMode(t *testing.T) {
 	}
 
 	// The hub comes back with another pool: the hosts have the new address.
-	must(t, b.hub.proc.Stop(grace))
-	text := strings.ReplaceAll(strings.ReplaceAll(branchHub, "10.1.1.2-10.1.1.9", "10.1.1.100-10.1.1.109"), "DIR", b.hub.dir)
-	config := filepath.Join(b.hub.dir, "flexvpn.yaml")
-	head, err := os.ReadFile(config)
-	must(t, err)
-	top, _, _ := strings.Cut(string(head), "node: hub")
-	must(t, os.WriteFile(config, []byte(top+text), 0o600))
-	b.hub.start()
+	b.rehub("10.1.1.2-10.1.1.9", "10.1.1.100-10.1.1.109")
 	b.wantSeenAs("the translation follows the address", "10.1.1.100", "b")
 
 	// A crash, and a start over what it left.

@@ -26,6 +26,7 @@ type inside struct {
 
 	mu      sync.Mutex
 	sources map[string]string // by client: the interface its tunnel leaves by
+	last    []string          // what allButOutside found last
 }
 
 var _ client.Inside = (*inside)(nil)
@@ -136,16 +137,19 @@ func (in *inside) interfaces(configured []string) []string {
 
 func (in *inside) allButOutside() (out []string) {
 	links, err := in.n.rtnl.Links()
-	if err != nil {
-		return nil
-	}
 	outside := in.outside()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err != nil {
+		return in.last // a list that could not be had closes no listener
+	}
 	for _, l := range links {
 		if l.Kind == "tun" && strings.HasPrefix(l.Name, "va") || l.Name == "lo" || slices.Contains(outside, l.Name) {
 			continue
 		}
 		out = append(out, l.Name)
 	}
+	in.last = out
 	return out
 }
 

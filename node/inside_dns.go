@@ -19,12 +19,9 @@ func (in *inside) buildDNS() error {
 	c := dns.Config{
 		Interfaces: func() []string { return in.interfaces(cfg.Listen) }, Changed: changed,
 		Default: func() []netip.Addr { return cfg.Default },
-		RouteTo: func(a netip.Addr) (string, error) {
-			r, err := in.n.rtnl.RouteTo(a)
-			return r.Interface, err
-		},
-		Log:   in.n.log,
-		Trace: func(host string, line func() string) { in.n.debug.Say(view.TopicDNS, host, line) },
+		RouteTo: in.routeTo,
+		Log:     in.n.log,
+		Trace:   func(host string, line func() string) { in.n.debug.Say(view.TopicDNS, host, line) },
 	}
 	if len(cfg.Default) == 0 {
 		c.Default = (&resolvConf{path: "/etc/resolv.conf"}).servers
@@ -34,6 +31,16 @@ func (in *inside) buildDNS() error {
 	}
 	in.dns = dns.New(c)
 	return nil
+}
+
+// routeTo is the interface by which packets to a leave in a tunnel's VRF.
+func (in *inside) routeTo(a netip.Addr, tunnel string) (string, error) {
+	vrf := ""
+	if t := in.n.cfg.Tunnels[tunnel]; t != nil {
+		vrf = t.VRF
+	}
+	r, err := in.n.rtnl.RouteInVRF(a, vrf)
+	return r.Interface, err
 }
 
 // resolvConf are the servers of the machine itself, read again when the file has changed.

@@ -29,8 +29,8 @@ type Config struct {
 	Default func() []netip.Addr
 	// Lists are domains that were configured for a client, besides those that its hub pushes.
 	Lists []List
-	// RouteTo is the interface by which packets to an address leave.
-	RouteTo func(netip.Addr) (device string, err error)
+	// RouteTo is the interface by which packets to an address leave, in the routing domain of a tunnel.
+	RouteTo func(a netip.Addr, tunnel string) (device string, err error)
 	Log     *slog.Logger
 	// Trace is told of each query from a host, and of each view of a client that comes and goes; it calls
 	// line only while somebody follows them.
@@ -69,6 +69,7 @@ type Proxy struct {
 	totals  totals
 	poke    chan struct{} // listeners may have to change
 	flights flights
+	flying  sync.WaitGroup
 	health  health
 
 	mu        sync.Mutex // guards tunnels, away and listeners
@@ -100,6 +101,7 @@ const relisten = 10 * time.Second
 // Run serves until ctx ends, and returns when every socket is closed and every query answered.
 func (p *Proxy) Run(ctx context.Context) error {
 	var all sync.WaitGroup
+	defer p.flying.Wait()
 	defer all.Wait()
 	defer p.closeListeners()
 	again := time.NewTicker(relisten)

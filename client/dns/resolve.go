@@ -80,7 +80,8 @@ func (p *Proxy) resolve(ctx context.Context, q dns.Question, do, cd bool, way pa
 	return f.answer.Copy(), fromServer, nil
 }
 
-// fly joins or starts the flight of a question. It goes on when those who wait have left.
+// fly joins or starts the flight of a question. It goes on when those who wait have left, until ctx, the
+// proxy's, ends.
 func (p *Proxy) fly(ctx context.Context, k key, q dns.Question, way path) *flight {
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
@@ -92,14 +93,14 @@ func (p *Proxy) fly(ctx context.Context, k key, q dns.Question, way path) *fligh
 		p.flights.going, p.flights.failed = map[key]*flight{}, map[key]time.Time{}
 	}
 	p.flights.going[k] = f
-	go func() {
-		f.answer, f.err = p.ask(context.WithoutCancel(ctx), q, k.do, k.cd, way.servers)
+	p.flying.Go(func() {
+		f.answer, f.err = p.ask(ctx, q, k.do, k.cd, way.servers)
 		if f.err == nil && p.current(way, k.name) {
 			p.cache.put(k, f.answer, time.Now())
 		}
 		p.flights.land(k, f.err != nil, time.Now())
 		close(f.done)
-	}()
+	})
 	return f
 }
 

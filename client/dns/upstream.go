@@ -136,7 +136,7 @@ func (p *Proxy) routed(s server) error {
 	if s.device == "" {
 		return nil
 	}
-	device, err := p.cfg.RouteTo(s.addr)
+	device, err := p.cfg.RouteTo(s.addr, s.device)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w %s: %w", errUnroutable, s.device, err)

@@ -37,7 +37,7 @@ func inWorld(t *testing.T, lists []List, f func(w *world)) {
 		w.Proxy = New(Config{
 			Interfaces: func() []string { return nil }, Lists: lists,
 			Default: func() []netip.Addr { return addrs("192.0.2.53") },
-			RouteTo: func(a netip.Addr) (string, error) {
+			RouteTo: func(a netip.Addr, _ string) (string, error) {
 				if d, ok := w.routes[a.String()]; ok {
 					return d, nil
 				}
