@@ -97,3 +97,29 @@ func TestEAPPasswordInAnOpenFile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// FuzzUsers holds that no line of a users file makes the reader panic, show what it holds, or take half
+// a user.
+func FuzzUsers(f *testing.F) {
+	for _, line := range []string{
+		"alice:text:open sesame", "bob:nt:44ebba8d5312b8d611474411f56989ae", "carol:$2y$05$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde",
+		"x", ":", "a:b", "a:nt:00", "a:$2", "\xff:text:x", "a b:text:é",
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		name, u, why := parseUser(line)
+		kinds := 0
+		for _, s := range []secret.Bytes{u.Password, u.NTHash, u.Bcrypt} {
+			if !s.IsEmpty() {
+				kinds++
+			}
+		}
+		if why == "" && (name == "" || kinds != 1) || why != "" && kinds != 0 {
+			t.Errorf("%q: user %q with %d secrets, refused: %q", line, name, kinds, why)
+		}
+		if _, value, ok := strings.Cut(line, ":"); ok && len(value) > 12 && strings.Contains(why, value) {
+			t.Errorf("the refusal of %q shows what it holds: %q", line, why)
+		}
+	})
+}
