@@ -13,7 +13,16 @@ import (
 // nothing of a stream from the host behind the spoke is lost on the way.
 func TestClientReactivation(t *testing.T) {
 	t.Parallel()
-	b := newOffice(t, "crea", 2)
+	for _, mode := range []string{"ipsec", "gre"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			reactivates(t, mode)
+		})
+	}
+}
+
+func reactivates(t *testing.T, mode string) {
+	b := newOffice(t, "cre"+mode[:1], 2)
 	b.hub(1)
 	b.hub(2)
 	must(t, b.net.IP("link set hub1a down"), b.net.IP("link set hub1b down"))
@@ -24,7 +33,7 @@ func TestClientReactivation(t *testing.T) {
     profile: hubs
     tunnel: tunnel1
 tracks: {10: {icmp-echo: {target: 203.0.113.1, interval: 200ms, timeout: 200ms, up: 3, down: 3}}}
-` + tunnelOne)
+`+tunnelOne, "mode: ipsec", "mode: "+mode)
 	on(f, "flex1", "203.0.113.2")
 	s := b.stream()
 	must(t, b.net.IP("link set hub1a up", "link set hub1b up"))
