@@ -79,7 +79,7 @@ type rawSource struct {
 func (s *rawSource) keys() []key {
 	return []key{
 		{name: "sequence", part: integer(&s.sequence, 1, 255), required: true, example: "1", doc: "Place in the order; each source has its own."},
-		{name: "interface", part: named(&s.iface, deviceName), required: true, example: "eth0", doc: "Interface to connect from; the source is usable while its line protocol is up and it has an address of the peer's family."},
+		{name: "interface", part: named(&s.iface, deviceName), required: true, example: "eth0", doc: "Interface to connect from; the source is usable while its line protocol is up, it has an address of the peer's family, and it is in the tunnel's `front-vrf`, or in no VRF without one."},
 		{name: "track", part: integer(&s.track, 1, maxTrack), otherwise: "none", example: "1", doc: "Number of a tracked object that must be up, too."},
 	}
 }

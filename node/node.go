@@ -306,7 +306,7 @@ func (n *Node) buildClients() error {
 		n.clients = append(n.clients, client.New(client.Config{
 			Client: c, Profile: p, Start: n.starter(c.Tunnel.FrontVRF), Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
 			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo(c.Tunnel.FrontVRF),
-			Owner: n.addressOwner, Tracks: n.tracks, Source: n.sourceOf, Trace: n.traceClient, Inside: []client.Inside{n.inside},
+			Owner: n.addressOwner, Tracks: n.tracks, Source: n.sourceOf(c.Tunnel.FrontVRF), Trace: n.traceClient, Inside: []client.Inside{n.inside},
 		}))
 	}
 	return nil

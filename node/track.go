@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -73,27 +74,47 @@ func (n *Node) Tracks() []view.Track {
 	return n.tracks.View()
 }
 
-// sourceOf is the address by which an interface reaches a peer, and has the endpoint send from that
-// address by that interface only.
-func (n *Node) sourceOf(iface string, to netip.Addr) (netip.Addr, error) {
-	s, err := n.rtnl.LinkState(iface)
+// sourceOf finds the address by which an interface in the front-door VRF reaches a peer, and has the
+// endpoint send from that address by that interface only.
+func (n *Node) sourceOf(frontVRF string) func(iface string, to netip.Addr) (netip.Addr, error) {
+	return func(iface string, to netip.Addr) (netip.Addr, error) {
+		s, err := n.rtnl.LinkState(iface)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		a, err := sourceAddress(s, frontVRF, to)
+		if err == nil {
+			n.endpoint.SendBy(a, s.Index)
+		}
+		return a, err
+	}
+}
+
+// sourceAddress is the address by which a link reaches a peer; the error says why there is none.
+func sourceAddress(s rtnl.LinkState, frontVRF string, to netip.Addr) (netip.Addr, error) {
 	switch {
-	case err != nil:
-		return netip.Addr{}, err
 	case !s.Exists:
-		return netip.Addr{}, fmt.Errorf("there is no such interface")
+		return netip.Addr{}, errors.New("there is no such interface")
 	case !s.Up:
-		return netip.Addr{}, fmt.Errorf("it is administratively down")
+		return netip.Addr{}, errors.New("it is administratively down")
 	case !s.Carrier:
-		return netip.Addr{}, fmt.Errorf("it has no carrier")
+		return netip.Addr{}, errors.New("it has no carrier")
+	case s.VRF != frontVRF:
+		return netip.Addr{}, fmt.Errorf("it is in %s, and the tunnel's packets travel in %s (front-vrf)", vrfText(s.VRF), vrfText(frontVRF))
 	}
 	for _, a := range s.Addresses {
 		if a.Is4() == to.Is4() {
-			n.endpoint.SendBy(a, s.Index)
 			return a, nil
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("it has no address of the family of %s", to)
+}
+
+func vrfText(name string) string {
+	if name == "" {
+		return "no VRF"
+	}
+	return "VRF " + name
 }
 
 // traceClient hands a line of a client profile to debug.

@@ -15,6 +15,7 @@ import (
 type LinkState struct {
 	Index                int
 	Exists, Up, Carrier  bool
+	VRF                  string       // the VRF device that it is a port of; empty: none
 	Addresses            []netip.Addr // that other hosts can reach; none that is tentative or deprecated
 	Forwards4, Forwards6 bool
 }
@@ -30,6 +31,11 @@ func (c *Conn) LinkState(name string) (LinkState, error) {
 	}
 	a := l.Attrs()
 	s := LinkState{Index: a.Index, Exists: true, Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_RUNNING != 0}
+	if a.MasterIndex != 0 {
+		if master, err := c.h.LinkByIndex(a.MasterIndex); err == nil && master.Type() == "vrf" {
+			s.VRF = master.Attrs().Name
+		}
+	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(l, family) })
 		if err != nil {
