@@ -46,7 +46,7 @@ func mssKey(into *given[int]) key {
 }
 
 func descriptionKey(into *given[string]) key {
-	return key{name: "description", part: text(into, 255), otherwise: "none", example: "branches in the north", doc: "For people."}
+	return key{name: "description", part: text(into, 255), otherwise: "none", example: "branches in the north", doc: "For people: it stands in the alias of the interface (`ip link`), after the peer's name."}
 }
 
 // rawTunnel mirrors one tunnel.

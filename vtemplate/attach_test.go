@@ -26,6 +26,9 @@ func TestWhatIsAttachedToATemplateIsAttachedToItsClones(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
+	if got := Build(&config.VirtualTemplate{Description: "branches in the north"}, Clone{Name: "va1", Node: "hub1", Identity: "spoke1"}); got.Alias != "flexvpn hub1 spoke1: branches in the north" {
+		t.Errorf("the alias is %q", got.Alias)
+	}
 	if got := Build(&config.VirtualTemplate{Attach: config.Attach{DF: "set"}}, Clone{Name: "va1"}); got.DF != dataplane.DFSet {
 		t.Errorf("df is %s, want set", got.DF)
 	}

@@ -33,7 +33,7 @@ type Clone struct {
 func Build(t *config.VirtualTemplate, c Clone) dataplane.Interface {
 	spec := dataplane.Interface{
 		Name:      c.Name,
-		Alias:     alias(c.Node, c.Identity),
+		Alias:     alias(c.Node, c.Identity, t.Description),
 		Mode:      c.Decision.Mode,
 		MTU:       mtu(t.MTU),
 		AdjustMSS: t.AdjustMSS,
@@ -56,7 +56,7 @@ func BuildTunnel(t *config.Tunnel, node string) dataplane.Interface {
 	}
 	spec := dataplane.Interface{
 		Name:      t.Name,
-		Alias:     alias(node, t.Name),
+		Alias:     alias(node, t.Name, t.Description),
 		Mode:      mode,
 		MTU:       mtu(t.MTU),
 		AdjustMSS: t.AdjustMSS,
@@ -80,9 +80,12 @@ const AliasPrefix = "flexvpn "
 const maxAlias = 200
 
 // alias is what an operator reads in ip link, whose it is and for whom: "flexvpn hub1
-// spoke1.branch.example.net". An identity is a peer's own text: what does not print is replaced, and
+// spoke1.branch.example.net", and the description where there is one. An identity is a peer's own text: what does not print is replaced, and
 // it is cut to a length.
-func alias(node, who string) string {
+func alias(node, who, description string) string {
+	if description != "" {
+		who += ": " + description
+	}
 	text := AliasPrefix + node + " " + strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '?'

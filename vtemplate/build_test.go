@@ -90,7 +90,7 @@ func TestATunnelIsWhatTheSpokeConfigured(t *testing.T) {
 
 func TestAPeersNameCannotSpoilAnAlias(t *testing.T) {
 	for _, identity := range []string{"\x1b[2Jspoke\n\x00", strings.Repeat("ö", 400), "\xff\xfe", ""} {
-		got := alias("hub1", identity)
+		got := alias("hub1", identity, "")
 		if len(got) > maxAlias || !utf8.ValidString(got) || !strings.HasPrefix(got, "flexvpn hub1 ") || strings.ContainsAny(got, "\x1b\n\x00") {
 			t.Errorf("identity %q makes the alias %q", identity, got)
 		}
