@@ -57,18 +57,19 @@ func (sa *SA) migrate(now time.Time, p Path) {
 
 func (sa *SA) startUpdate(now time.Time, t task) {
 	ps := append([]wire.Payload{&wire.Notify{Type: wire.UpdateSAAddresses}}, sa.pathPayloads(sa.cur, sa.path)...)
-	sa.ask2(now, t, sa.unproven(), ps)
+	sa.inform(now, t, sa.unproven(), ps)
 }
 
 // startVerify is a return routability check and nothing else (section 3.7).
 func (sa *SA) startVerify(now time.Time, t task) {
 	if sa.unproven() {
-		sa.ask2(now, t, true, nil)
+		sa.inform(now, t, true, nil)
 	}
 }
 
-// ask2 sends an INFORMATIONAL request, with a COOKIE2 where the answer is to prove something.
-func (sa *SA) ask2(now time.Time, t task, prove bool, ps []wire.Payload) {
+// inform sends an INFORMATIONAL request, with a COOKIE2 where the answer is to prove that the peer receives at
+// the address it was sent to.
+func (sa *SA) inform(now time.Time, t task, prove bool, ps []wire.Payload) {
 	var cookie []byte
 	if prove {
 		n := newCookie2()
