@@ -71,10 +71,12 @@ type use struct {
 var tellsUse = atLeast(6, 2)
 
 func (u *use) look(s *xfrm.State) {
-	if s.Packets <= u.packets {
+	more := s.Packets > u.packets
+	u.packets = s.Packets // a state that followed another may count anew
+	if !more {
 		return
 	}
-	u.packets, u.at = s.Packets, time.Now()
+	u.at = time.Now()
 	if tellsUse && !s.LastUsed.IsZero() {
 		u.at = s.LastUsed
 	}
@@ -82,7 +84,7 @@ func (u *use) look(s *xfrm.State) {
 
 // inner are the octets of inner packets: the kernel counts what is around them as well.
 func inner(octets, packets uint64, overhead int) uint64 {
-	return octets - min(octets, packets*uint64(overhead))
+	return less(octets, packets*uint64(overhead))
 }
 
 // overhead is what a state counts of a packet before it encrypts it, and after it decrypted it: GRE's
@@ -94,14 +96,27 @@ func (d *device) overhead() int {
 	return 0
 }
 
-// keepCounters remembers what states have counted that are about to be replaced: those that follow
-// count anew. d.mu is held.
-func (d *device) keepCounters() {
+// counted is what all children have counted. d.mu is held.
+func (d *device) counted() (rows []dataplane.ChildCounters) {
 	for _, c := range d.children {
-		c.before = d.childCounters(c)
-		c.lastIn.packets, c.lastOut.packets = 0, 0
+		rows = append(rows, d.childCounters(c))
+	}
+	return rows
+}
+
+// carry lets the counters of states that were moved or replaced go on: the kernel keeps some and
+// begins others anew. d.mu is held.
+func (d *device) carry(rows []dataplane.ChildCounters) {
+	for i, c := range d.children {
+		c.before = dataplane.ChildCounters{}
+		was, now := rows[i], d.childCounters(c)
+		c.before.InPackets, c.before.InBytes = less(was.InPackets, now.InPackets), less(was.InBytes, now.InBytes)
+		c.before.OutPackets, c.before.OutBytes = less(was.OutPackets, now.OutPackets), less(was.OutBytes, now.OutBytes)
+		c.before.Replayed, c.before.BadIntegrity = less(was.Replayed, now.Replayed), less(was.BadIntegrity, now.BadIntegrity)
 	}
 }
+
+func less(a, b uint64) uint64 { return a - min(a, b) }
 
 // retire adds what a device carried to the totals before it goes.
 func (p *Plane) retire(d *device) {

@@ -55,7 +55,8 @@ func (d *device) update(children []*child, change func(*child)) error {
 // together with a policy that must point to the old addresses: one that no packet matches serves, so
 // that the true ones are switched once, by themselves.
 func (d *device) migrate(from, to dataplane.Path) error {
-	d.keepCounters()
+	rows := d.counted()
+	defer func() { d.carry(rows) }()
 	var all []*nlmsg.Message
 	for _, c := range d.children {
 		old := *c
@@ -98,7 +99,8 @@ const sequenceJump = 1 << 12
 // replace puts new states in the place of those that stand: nothing leaves meanwhile, so that no
 // sequence number is used twice. The new ones go on with the old ones' numbers and replay window.
 func (d *device) replace(spec *dataplane.Interface, to dataplane.Path) error {
-	d.keepCounters()
+	rows := d.counted()
+	defer func() { d.carry(rows) }()
 	var block, restore, all []*nlmsg.Message
 	for k, p := range d.policies {
 		if k.Direction == xfrm.PolicyOut {
