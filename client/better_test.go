@@ -45,6 +45,17 @@ func TestReactivateWithoutTrack(t *testing.T) {
 	w := newSim(t)
 	w.hub(hubB)
 	s := w.spoke("c", config.Client{Peers: peersAt(hubA, hubB), Reactivate: true}).start()
+	w.pass(15 * time.Second)
+	s.want(active, hubB, "the first hub does not answer")
+	before := len(s.dialled)
+	w.pass(s.m.main.since.Add(steady).Sub(w.now) - 1)
+	if len(s.dialled) != before {
+		t.Errorf("a better peer was tried before the present tunnel was %s old: %v", steady, s.dialled)
+	}
+	w.pass(1)
+	if len(s.dialled) != before+1 {
+		t.Errorf("no better peer was tried when the present tunnel was %s old: %v", steady, s.dialled)
+	}
 	w.pass(10 * time.Minute)
 	s.want(active, hubB, "the first hub does not answer")
 	if n := len(s.dialled); n > 25 || n < 10 {

@@ -127,6 +127,23 @@ func TestPeersFollowTheirTracks(t *testing.T) {
 	s.want(waiting, "", "all peers are gone")
 }
 
+// A peer that becomes available during a back-off has its turn soon, but not at once.
+func TestTrackDuringBackoff(t *testing.T) {
+	w := newSim(t)
+	w.hub(hubB)
+	peers := peersAt(hubA, hubB)
+	peers[1].Track = config.TrackState{Number: 1, Up: true}
+	s := w.spoke("c", config.Client{Peers: peers}).start()
+	for s.m.failures < 4 {
+		w.pass(100 * time.Millisecond)
+	}
+	w.track(1, true)
+	w.pass(backoff[0] - 1)
+	s.want(backingOff, "", "just before its turn")
+	w.pass(1 + simHandshake)
+	s.want(active, hubB, "fourteen seconds sooner than without the news")
+}
+
 // A track that flaps during a back-off brings the attempt forward, but causes no storm.
 func TestFlappingTrackCausesNoStorm(t *testing.T) {
 	w := newSim(t)

@@ -251,7 +251,7 @@ func TestAskDNS(t *testing.T) {
 	bad := nameServer(t, func(q []byte) [][]byte {
 		other := append([]byte(nil), q...)
 		other[dnsHeader+1] = 'x'
-		return [][]byte{reply(other, 0, 1), q[:len(q)-1], []byte("\x00")}
+		return [][]byte{reply(other, 0, 1), reply(append([]byte{q[0] ^ 1}, q[1:]...), 0, 1), reply(append([]byte{q[0], q[1] ^ 1}, q[2:]...), 0, 1), q[:len(q)-1], []byte("\x00")}
 	})
 	bad.Timeout = short
 	wantError(t, ask(t, config.TrackDNSQuery, bad), "no answer within")
