@@ -30,7 +30,7 @@ func run(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build flexvpn: %w\n%s", err, out)
 	}
-	for _, measure := range []func(context.Context, string, string) error{control, dataPath, tunnel, failover, kernelPlane} {
+	for _, measure := range []func(context.Context, string, string) error{control, radiusAAA, dataPath, tunnel, failover, kernelPlane} {
 		if err := measure(ctx, dir, binary); err != nil {
 			return err
 		}

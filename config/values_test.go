@@ -342,6 +342,7 @@ func TestSamples(t *testing.T) {
 			for _, name := range []string{"spokes.psk", "hub.psk", "flex.psk"} {
 				writeFile(t, dir, name, "w4cbwPPgyDQHmvvLoQr6nHBVYP2fnkm+oQUdsqJ7UWc=\n", 0o600)
 			}
+			writeFile(t, dir, "radius.secret", "testing-only-change-me\n", 0o600)
 			writeFile(t, dir, "users", "alice:text:open sesame\n", 0o600)
 			writeFile(t, dir, "eap.password", "open sesame\n", 0o600)
 			path := filepath.Join(dir, "node.yaml")

@@ -15,6 +15,7 @@ type accountPart struct {
 	nextInterim time.Time
 	cause       authz.TerminateCause // why this end closes the session; 0: the engine's reason says it
 	final       counted              // read before the interface went
+	device      string               // the interface, for the records after it went
 }
 
 // counted is what a session carried, from the network's point of view.
@@ -48,6 +49,9 @@ func (s *session) record(kind authz.RecordKind, cause authz.TerminateCause) {
 	}
 	facts := s.facts()
 	s.mu.Lock()
+	if facts.Interface == "" {
+		facts.Interface = s.account.device
+	}
 	n, attrs, since := s.count(), s.granted.attributes(), s.since
 	s.mu.Unlock()
 	user := s.identity()

@@ -30,7 +30,7 @@ func (s *session) teardown() {
 	s.mu.Lock()
 	name, leases := s.spec.Name, s.granted.lease
 	if name != "" {
-		s.account.final = s.count()
+		s.account.final, s.account.device = s.count(), name
 	}
 	s.spec.Name, s.spec.Children, s.granted.lease = "", nil, nil
 	s.mu.Unlock()

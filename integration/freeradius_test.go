@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,4 +94,52 @@ func (f *freeradius) stop() {
 	f.t.Helper()
 	f.proc.Kill()
 	<-f.proc.Done()
+}
+
+// detail is the accounting file so far.
+func (f *freeradius) detail() string {
+	text, _ := os.ReadFile(filepath.Join(f.dir, "log", "radacct", "detail"))
+	return string(text)
+}
+
+// A record is one accounting record of the detail file: attributes with their values.
+type record map[string][]string
+
+// records parses the detail file in its order.
+func (f *freeradius) records() []record {
+	var all []record
+	var r record
+	for line := range strings.Lines(f.detail()) {
+		switch {
+		case !strings.HasPrefix(line, "\t"):
+			if strings.TrimSpace(line) != "" {
+				r = record{}
+				all = append(all, r)
+			}
+		case r != nil:
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), " = "); ok {
+				r[name] = append(r[name], strings.Trim(value, `"`))
+			}
+		}
+	}
+	return all
+}
+
+// one is the only value of an attribute, or "".
+func (r record) one(name string) string {
+	if len(r[name]) == 1 {
+		return r[name][0]
+	}
+	return ""
+}
+
+// radclient sends one request with attributes from a node and returns what radclient prints; the
+// error tells of silence and of answers that say no.
+func radclient(n *netlab.Node, to, kind, secret string, attributes ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := n.Command(ctx, "radclient", "-x", "-r", "2", "-t", "2", to, kind, secret)
+	cmd.Stdin = strings.NewReader(strings.Join(attributes, "\n") + "\n")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
