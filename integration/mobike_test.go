@@ -397,25 +397,32 @@ func TestMobikeStrongswanMoves(t *testing.T) {
 	if sa := show[[]view.SA](hub, "sa"); len(sa) != 1 || !sa[0].MOBIKE {
 		t.Fatalf("the hub has %+v", sa)
 	}
-	at(t, hub, "192.0.2.1", "198.51.100.10")
+	// Which of the hub's addresses it takes is strongSwan's affair: it probes both when it moves, and the
+	// answer that comes first decides.
+	const either = ""
+	at(t, hub, either, "198.51.100.10")
 	s := startStream(t, r.roam, "10.1.1.1")
 	must(t, r.roam.IP("addr del 198.51.100.10/25 dev wan1")) // and with it its routes
-	at(t, hub, "192.0.2.1", "198.51.100.138")
+	at(t, hub, either, "198.51.100.138")
 	if n := s.lost(); n > fewPings {
 		t.Errorf("%d pings were lost when strongSwan moved", n)
 	}
 	must(t, r.roam.IP("addr add 198.51.100.10/25 dev wan1", "route replace default via 198.51.100.1 dev wan1 metric 10",
 		"addr del 198.51.100.138/25 dev wan2"))
-	at(t, hub, "192.0.2.1", "198.51.100.10")
+	now := at(t, hub, either, "198.51.100.10")
 	ping(t, r.roam, "10.1.1.1", 5, 500)
 
 	s = startStream(t, r.roam, "10.1.1.1")
-	must(t, r.hub.IP("addr del 192.0.2.1/24 dev up1"))
-	at(t, hub, "203.0.113.1", "198.51.100.10")
+	lost, left := "192.0.2.1/24 dev up1", "203.0.113.1"
+	if strings.HasPrefix(now.Local, left) {
+		lost, left = "203.0.113.1/24 dev up2", "192.0.2.1"
+	}
+	must(t, r.hub.IP("addr del "+lost))
+	at(t, hub, left, "198.51.100.10")
 	if n := s.lost(); n > 3*fewPings {
 		t.Errorf("%d pings were lost when the hub moved", n)
 	}
-	if out := swan.must("--list-sas"); !strings.Contains(out, "203.0.113.1") {
+	if out := swan.must("--list-sas"); !strings.Contains(out, left) {
 		t.Errorf("strongSwan says\n%s", out)
 	}
 	if n := strings.Count(hub.log.String(), "session up"); n != 1 {
