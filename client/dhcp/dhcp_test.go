@@ -368,3 +368,13 @@ func TestNamesOfHostsAreMadeSafe(t *testing.T) {
 		}
 	})
 }
+
+func TestTheServersOwnAddressIsNobodyElses(t *testing.T) {
+	p := lan()
+	p.Ranges = []Range{{netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.1.2")}}
+	inWorld(t, p, func(w *world) {
+		w.want("a host wants it", build(1, dhcpv4.MessageTypeDiscover, asking("172.16.1.1")), "OFFER 172.16.1.2")
+		w.want("another", build(2, dhcpv4.MessageTypeDiscover), "silence")
+		w.want("and claims it", build(3, dhcpv4.MessageTypeRequest, having("172.16.1.1")), "NAK")
+	})
+}
