@@ -68,8 +68,26 @@ func openUDP(ctx context.Context, to *port, received func([]byte, netip.AddrPort
 		return nil, err
 	}
 	l := &udpLink{conn: pc.(*net.UDPConn), to: to.address}
+	l.widen()
 	go l.read(received, lost)
 	return l, nil
+}
+
+// receiveBuffer holds the answers to all 256 requests that may be in flight on one socket, with what
+// the kernel adds to each; the usual limit holds a hundred, and an answer that is lost costs a timeout.
+const receiveBuffer = 1 << 20
+
+// widen makes the receive buffer large: beyond the system's limit where the process may.
+func (l *udpLink) widen() {
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBuffer)
+		}
+	})
 }
 
 func (l *udpLink) read(received func([]byte, netip.AddrPort), lost func(error)) {
