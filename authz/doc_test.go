@@ -73,7 +73,7 @@ var rows = []row{
 	{"routes set", []string{"ipsec:route-set=access-list inside", "ipsec:inacl=inside", "ipsec:subnet-acl=inside"}, nil, "", "routes to the sources that an access list of this file permits"},
 	{"routes accept", []string{"ipsec:route-accept=any distance:5"}, nil, "routes: {accept: any, distance: 5}", "none; the hub installs the routes it announces"},
 	{"framed-routes", []string{"ip:route=172.20.1.0 255.255.255.0"}, []octetsOf{{"Framed-Route", 0, 22, "172.20.1.0/24"}, {"Framed-IPv6-Route", 0, 99, "2001:db8:20::/48"}}, "", "none; the hub routes the network to the spoke"},
-	{"interface-config", []string{"ip:interface-config=ip mtu 1300"}, nil, "", "none; lines of IOS for its virtual-access, see [dataplane.md](dataplane.md)"},
+	{"interface-config", []string{"ip:interface-config=ip mtu 1300"}, nil, "", "none; lines of IOS for its virtual-access, see [templates.md](templates.md)"},
 	{"vrf", []string{"ip:vrf-id=red"}, nil, "", "none; its virtual-access is a port of the VRF"},
 	{"access-group in", []string{"ip:inacl=guests"}, []octetsOf{{"Filter-Id", 0, 11, "guests.in"}, {"Cisco-In-ACL", 9, 57, "guests"}}, "", "only what an access list of this file permits passes from it"},
 	{"access-group out", []string{"ip:outacl=guests"}, []octetsOf{{"Filter-Id", 0, 11, "guests.out"}, {"Cisco-Out-ACL", 9, 58, "guests"}}, "", "only what an access list of this file permits passes to it"},
