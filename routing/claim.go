@@ -135,6 +135,16 @@ func (e *entry) carrier() *claim {
 
 func (c *claim) usable() bool { return c.discard || len(c.hops) > 0 }
 
+// hops are the ways that the FIB can have. IPv6 divides traffic over gateways only: of ways without one
+// it takes the winner's own.
+func (e *entry) hops(w *claim) []dataplane.Hop {
+	ways := e.ways(w)
+	if w.dest.prefix.Addr().Is6() && slices.ContainsFunc(ways, func(h dataplane.Hop) bool { return !h.Via.IsValid() }) {
+		return w.hops[:1]
+	}
+	return ways
+}
+
 // maxWays bounds equal-cost ways, as maximum-paths does on IOS.
 const maxWays = 16
 

@@ -137,7 +137,7 @@ func (t *Table) route(d dest, e *entry, w *claim) (dataplane.Route, error) {
 	if w.discard {
 		return r, nil
 	}
-	return r.WithHops(e.ways(w)), nil
+	return r.WithHops(e.hops(w)), nil
 }
 
 // table is the routing table of a VRF.

@@ -40,7 +40,7 @@ func (e *entry) view(d dest) (view.Route, bool) {
 	var v view.Route
 	if w != nil {
 		v = viewOf(w)
-		v.NextHops = hopsText(e.ways(w), w.discard)
+		v.NextHops = hopsText(e.hops(w), w.discard)
 		v.Installed = e.stands || sourceOf(w.source).protocol == 0
 		v.Problem = e.problem
 	}

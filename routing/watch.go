@@ -109,8 +109,9 @@ func (t *Table) link(name string) (errs []error) {
 	was := t.down[name]
 	if up {
 		delete(t.down, name)
-	} else if t.through[name].len() > 0 || was {
+	} else {
 		t.down[name] = true
+		t.forgetDown()
 	}
 	if !up && was {
 		return nil
@@ -122,6 +123,20 @@ func (t *Table) link(name string) (errs []error) {
 		errs = append(errs, t.confirm(name)...)
 	}
 	return errs
+}
+
+// maxDown bounds how many interfaces without a route are remembered to be down: most are gone for ever.
+const maxDown = 4096
+
+func (t *Table) forgetDown() {
+	if len(t.down) <= maxDown {
+		return
+	}
+	for name := range t.down {
+		if t.through[name].len() == 0 {
+			delete(t.down, name)
+		}
+	}
 }
 
 // confirm writes what stands through an interface again if it is not there: the kernel removes routes
