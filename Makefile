@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 # What the tests and the demo run besides Go.
 DEMO_PACKAGES := iproute2 iputils-ping curl
-TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 openssl nftables conntrack prometheus charon-systemd strongswan-swanctl \
+TEST_PACKAGES := $(DEMO_PACKAGES) iperf3 frr openssl nftables conntrack prometheus charon-systemd strongswan-swanctl \
 	libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins
 TEST_PACKAGES += bind9 bind9-dnsutils dnsmasq-base isc-dhcp-client udhcpc
 TEST_PACKAGES += freeradius freeradius-utils

@@ -57,7 +57,12 @@ func (t tcp) Listen(ctx context.Context, at netip.Addr) (*net.TCPListener, error
 			return t.bind(fd)
 		})
 	}}
-	l, err := lc.Listen(ctx, "tcp", netip.AddrPortFrom(at, port).String())
+	lc.SetMultipathTCP(false) // Go's default for listeners, which knows no MD5 signatures
+	family := "tcp4"          // "tcp" would take both for the unspecified address
+	if at.Is6() {
+		family = "tcp6"
+	}
+	l, err := lc.Listen(ctx, family, netip.AddrPortFrom(at, port).String())
 	if err != nil {
 		return nil, fmt.Errorf("bgp: %w: is another BGP speaker running here?", err)
 	}
@@ -209,11 +214,12 @@ func (p *peer) drop() {
 	}
 }
 
-// sign gives the listeners the neighbor's key, or takes it back.
-func (s *Speaker) sign(p *peer, on bool) {
+// sign gives the listeners the neighbor's key, or takes it back. A neighbor whose key cannot be set
+// must not come in without one.
+func (s *Speaker) sign(p *peer, on bool) error {
 	key := p.cfg.Password.Reveal()
 	if len(key) == 0 {
-		return
+		return nil
 	}
 	if !on {
 		key = nil
@@ -222,10 +228,11 @@ func (s *Speaker) sign(p *peer, on bool) {
 		if l.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap().Is4() != p.address.Is4() {
 			continue
 		}
-		if err := s.net.Sign(l, p.address, key); err != nil && on {
-			s.log.Error("bgp neighbor", "neighbor", p.address, "err", err)
+		if err := s.net.Sign(l, p.address, key); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // Between attempts at a neighbor that does not answer.

@@ -57,8 +57,11 @@ func (s *Speaker) addPeer(p *peer) {
 	if p.dynamic {
 		s.dynamic++
 	}
-	s.sign(p, true)
-	link, err := s.lib.Start(neighbor{address: p.address, asn: s.cfg.ASN, peer: p.cfg, id: s.cfg.RouterID, cluster: s.cfg.ClusterID}, feed{p})
+	err := s.sign(p, true)
+	var link session
+	if err == nil {
+		link, err = s.lib.Start(neighbor{address: p.address, asn: s.cfg.ASN, peer: p.cfg, id: s.cfg.RouterID, cluster: s.cfg.ClusterID}, feed{p})
+	}
 	if err != nil {
 		p.blocked = err.Error()
 		s.log.Error("bgp neighbor", "neighbor", p.address, "err", err)
@@ -82,7 +85,7 @@ func (s *Speaker) removePeer(p *peer, reason string) {
 	p.drop()
 	p.down(reason)
 	s.purge(p)
-	s.sign(p, false)
+	_ = s.sign(p, false) // the listener may be closed already
 	if p.link != nil {
 		go p.link.Close() // says good-bye to whoever may not be there any more
 	}

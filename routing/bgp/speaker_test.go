@@ -250,15 +250,15 @@ func TestWhatASpokeMustNotSayIsRefusedCountedAndLeavesOthersAlone(t *testing.T) 
 		prefix string
 		attrs  Attributes
 	}{
-		"a default route that its authorization lacks": {"not-own", "0.0.0.0/0", Attributes{}},
-		"another spoke's prefix":                       {"not-own", "172.16.2.0/24", Attributes{}},
-		"a length that the import list denies":         {"filter", "172.16.1.0/25", Attributes{}},
-		"loopback":                                     {"martian", "127.0.0.0/24", Attributes{}},
-		"its own transport address":                    {"martian", "203.0.113.0/24", Attributes{}},
-		"another spoke as next hop":                    {"next-hop", "172.16.1.0/24", Attributes{NextHop: netip.MustParseAddr("10.1.1.3")}},
-		"this hub as next hop":                         {"next-hop", "172.16.1.0/24", Attributes{NextHop: netip.MustParseAddr("10.1.1.1")}},
-		"what this hub reflected (cluster list)":       {"loop", "172.16.1.0/24", Attributes{ClusterList: []netip.Addr{netip.MustParseAddr("10.1.1.1")}}},
-		"what this hub said first (originator)":        {"loop", "172.16.1.0/24", Attributes{Originator: netip.MustParseAddr("10.1.1.1")}},
+		"a default route, around its own transport too": {"martian", "0.0.0.0/0", Attributes{}},
+		"another spoke's prefix":                        {"not-own", "172.16.2.0/24", Attributes{}},
+		"a length that the import list denies":          {"filter", "172.16.1.0/25", Attributes{}},
+		"loopback":                                      {"martian", "127.0.0.0/24", Attributes{}},
+		"its own transport address":                     {"martian", "203.0.113.0/24", Attributes{}},
+		"another spoke as next hop":                     {"next-hop", "172.16.1.0/24", Attributes{NextHop: netip.MustParseAddr("10.1.1.3")}},
+		"this hub as next hop":                          {"next-hop", "172.16.1.0/24", Attributes{NextHop: netip.MustParseAddr("10.1.1.1")}},
+		"what this hub reflected (cluster list)":        {"loop", "172.16.1.0/24", Attributes{ClusterList: []netip.Addr{netip.MustParseAddr("10.1.1.1")}}},
+		"what this hub said first (originator)":         {"loop", "172.16.1.0/24", Attributes{Originator: netip.MustParseAddr("10.1.1.1")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, summaryHub, func(l *lab) {
