@@ -62,7 +62,7 @@ var house = map[string]room{
 		"client/dhcp client/dns client/nat client/track " +
 		"ikev2 ikev2/wire load ops ops/view profile routing routing/bgp store vtemplate", foreign: "github.com/coreos/go-systemd golang.org/x/sync"},
 	"cmd/flexvpn": {ours: "config demo load node ops ops/view", foreign: "github.com/spf13 golang.org/x/term golang.org/x/sys"},
-	"bench":       {ours: "authz authz/radius config ikev2/suite/floor load netlab node ops ops/view secret"},
+	"bench":       {ours: "authz authz/radius config dataplane/rtnl ikev2/suite/floor load netlab node ops ops/view routing routing/bgp secret"},
 	"integration": {},
 
 	"dataplane/kernel":       {ours: "dataplane dataplane/kernel/nlmsg dataplane/kernel/xfrm secret", foreign: "golang.org/x/sys"},

@@ -13,6 +13,13 @@ import (
 )
 
 func main() {
+	if role := os.Getenv(bgpSide); role != "" {
+		if err := runSide(role, os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -30,7 +37,7 @@ func run(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build flexvpn: %w\n%s", err, out)
 	}
-	for _, measure := range []func(context.Context, string, string) error{control, radiusAAA, dataPath, tunnel, failover, kernelPlane} {
+	for _, measure := range []func(context.Context, string, string) error{control, radiusAAA, dataPath, tunnel, failover, kernelPlane, speakers} {
 		if err := measure(ctx, dir, binary); err != nil {
 			return err
 		}

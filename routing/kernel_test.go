@@ -173,10 +173,10 @@ func (m *mayhem) both() (want, have []string, err error) {
 		if w == nil || sourceOf(w.source).protocol == 0 {
 			continue
 		}
-		r, err := m.table.route(d, e, w)
-		if err != nil {
-			m.table.mu.Unlock()
-			return nil, nil, err
+		r, noTable := m.table.route(d, e, w)
+		if noTable != nil {
+			err = noTable
+			continue
 		}
 		if !slices.ContainsFunc(strangers, func(s dataplane.Route) bool { return sameSlot(s, r) }) {
 			want = append(want, routeText(r))
