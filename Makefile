@@ -12,6 +12,8 @@ TEST_PACKAGES += bind9 bind9-dnsutils dnsmasq-base isc-dhcp-client udhcpc
 TEST_PACKAGES += freeradius freeradius-utils
 # What the virtual machine of the kernel data plane's tests needs.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
+# Peers of the kernel data plane, and what Libreswan stands on: it cannot be installed beside strongSwan.
+VM_PACKAGES += openiked libnss3-tools libldns3 libevent-pthreads-2.1-7 libunbound8
 
 export CGO_ENABLED := 0
 
@@ -50,6 +52,7 @@ test-deps:
 
 vm-deps:
 	@./deploy/install.sh $(VM_PACKAGES)
+	@./deploy/unpack.sh libreswan /var/cache/flexvpn-test/libreswan
 
 clean:
 	rm -rf bin

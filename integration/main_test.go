@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,6 +104,12 @@ func helper(role string, args []string) error {
 		c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", args[0])
 		if err != nil {
 			return err
+		}
+		if raw, err := c.(*net.TCPConn).SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				n, _ := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG)
+				fmt.Println("segments of at most", n)
+			})
 		}
 		return exchange(c, want, true)
 	}

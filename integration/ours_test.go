@@ -73,7 +73,11 @@ func (f *flexvpn) start() {
 
 // run runs a flexvpn command against the daemon.
 func (f *flexvpn) run(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	limit := 20 * time.Second
+	if os.Getenv("FLEXVPN_VM") != "" {
+		limit *= 5 // the machine is emulated, and stands still for seconds now and then
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return f.node.Run(ctx, binary, append([]string{"--socket", filepath.Join(f.dir, "control.sock")}, args...)...)
 }

@@ -82,6 +82,12 @@ const charonSettings = `charon-systemd {
 // daemon's own folder; certificates and keys are files relative to it.
 func startStrongswan(t *testing.T, n *netlab.Node, swanctl string, files map[string][]byte) *strongswan {
 	t.Helper()
+	return startCharon(t, n, charonSettings, swanctl, files)
+}
+
+// startCharon is startStrongswan with other settings.
+func startCharon(t *testing.T, n *netlab.Node, settings, swanctl string, files map[string][]byte) *strongswan {
+	t.Helper()
 	s := &strongswan{t: t, node: n, dir: t.TempDir(), log: &syncBuffer{}}
 	write := func(name string, text []byte) {
 		path := filepath.Join(s.dir, name)
@@ -92,7 +98,7 @@ func startStrongswan(t *testing.T, n *netlab.Node, swanctl string, files map[str
 			t.Fatal(err)
 		}
 	}
-	write("strongswan.conf", fmt.Appendf(nil, charonSettings, s.dir))
+	write("strongswan.conf", fmt.Appendf(nil, settings, s.dir))
 	write("swanctl/swanctl.conf", []byte(swanctl))
 	for name, text := range files {
 		write("swanctl/"+name, text)
