@@ -7,6 +7,8 @@ package authz
 import (
 	"net/netip"
 	"time"
+
+	"flexvpn/config"
 )
 
 // Origin says where an attribute came from, in words for people: "local policy default".
@@ -66,7 +68,8 @@ func (r Route) String() string { return r.Prefix.String() }
 // Accept says which of the spoke's prefixes are installed.
 type Accept struct {
 	Any      bool
-	Prefixes []netip.Prefix // these and what lies inside them
+	Prefixes []netip.Prefix     // these and what lies inside them
+	List     *config.PrefixList // what it permits; nil: no list
 	Distance uint8
 	Tag      uint32
 }

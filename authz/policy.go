@@ -35,9 +35,9 @@ func FromPolicy(p *config.AuthorizationPolicy) Attributes {
 	if p.Pool6 != nil {
 		a.Pool6 = Value[string]{p.Pool6.Name, from}
 	}
-	if accept := p.Routes.Accept; accept.Any || len(accept.Prefixes) > 0 {
+	if accept := p.Routes.Accept; accept.Any || len(accept.Prefixes) > 0 || accept.List != nil {
 		a.RoutesAccept = Value[Accept]{Accept{
-			Any: accept.Any, Prefixes: accept.Prefixes, Distance: p.Routes.Distance, Tag: p.Routes.Tag,
+			Any: accept.Any, Prefixes: accept.Prefixes, List: accept.List, Distance: p.Routes.Distance, Tag: p.Routes.Tag,
 		}, from}
 	}
 	for _, line := range p.InterfaceConfig {

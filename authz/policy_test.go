@@ -117,10 +117,20 @@ func TestMergeForgetsNoAttribute(t *testing.T) {
 	}
 }
 
+// A list of a policy is the spoke's, with the policy's distance and tag.
+func TestPolicyGivesItsPrefixList(t *testing.T) {
+	list := &config.PrefixList{Name: "spokes"}
+	got := FromPolicy(&config.AuthorizationPolicy{Name: "p", Routes: config.Routes{Accept: config.Accept{List: list}, Distance: 9, Tag: 7}}).RoutesAccept
+	if !got.IsSet() || got.V.List != list || got.V.Distance != 9 || got.V.Tag != 7 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestAcceptIsShownAsItIsConfigured(t *testing.T) {
 	for want, a := range map[string]Accept{
 		"any tag 1 distance 2":                   {Any: true, Tag: 1, Distance: 2},
 		"10.0.0.0/8 fd00::/8 tag 0 distance 250": {Prefixes: prefixes("10.0.0.0/8", "fd00::/8"), Distance: 250},
+		"prefix-list spokes tag 7 distance 9":    {List: &config.PrefixList{Name: "spokes"}, Tag: 7, Distance: 9},
 		"none tag 0 distance 0":                  {},
 	} {
 		expect(t, "accept", a.String(), want)

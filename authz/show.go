@@ -66,6 +66,8 @@ func (a Accept) String() string {
 	switch {
 	case a.Any:
 		text = strings.TrimSpace("any " + text)
+	case a.List != nil:
+		text = strings.TrimSpace("prefix-list " + a.List.Name + " " + text)
 	case text == "":
 		text = "none"
 	}

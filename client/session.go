@@ -234,7 +234,7 @@ func (s *session) installRoutes() {
 	c := s.client
 	s.routed = true
 	routes := c.cfg.Profile.Config.Routes
-	ok, refused := routing.Accept(authz.Accept{Any: routes.Accept.Any, Prefixes: routes.Accept.Prefixes}, s.pushed.Routes, s.path.Remote.Addr())
+	ok, refused := routing.Accept(authz.Accept{Any: routes.Accept.Any, Prefixes: routes.Accept.Prefixes, List: routes.Accept.List}, s.pushed.Routes, s.path.Remote.Addr())
 	if len(refused) > 0 {
 		c.cfg.Log.Warn("pushed routes refused", "client", c.Name(), "prefixes", refused, "hint", "see routes.accept of the profile")
 	}

@@ -61,7 +61,7 @@ func (r *reader) policies(raw []entry[rawPolicy], cfg *Config) map[string]*Autho
 		made := &AuthorizationPolicy{
 			Name: raw[i].name, Netmask: p.netmask.v, DNS: valid(p.dns), WINS: valid(p.wins),
 			SplitDNS: valid(p.splitDNS), DefDomain: p.defDomain.v, BackupGateways: valid(p.backupGateways),
-			Banner: p.banner.v, Routes: r.routes(&p.routes), InterfaceConfig: valid(p.lines),
+			Banner: p.banner.v, Routes: r.routes(&p.routes, cfg, in), InterfaceConfig: valid(p.lines),
 		}
 		for _, l := range p.lines {
 			if r.checkLine == nil || !l.ok {
@@ -148,20 +148,21 @@ type rawRoutes struct {
 
 func (r *rawRoutes) keys() []key {
 	return []key{
-		{name: "set", part: oneOrListOf(&r.set, func(v *rawRouteSet) part { return v }), def: "[interface]", example: "[interface, 10.0.0.0/8, 2001:db8::/32]", doc: "Routes pushed to the peer: prefixes, and `interface` for the addresses of the tunnel itself. `none` pushes nothing."},
-		{name: "accept", part: &r.accept, def: "none", example: "any", doc: "Routes of the peer that are installed: `any`, `none`, or a list of prefixes, which stand for themselves and what lies inside them. IOS accepts any by default; here a peer must be trusted with that."},
+		{name: "set", part: oneOrListOf(&r.set, func(v *rawRouteSet) part { return v }), def: "[interface]", example: "[interface, 10.0.0.0/8, our-networks]", doc: "Routes pushed to the peer: prefixes, the name of a prefix list for what it permits, and `interface` for the addresses of the tunnel itself. A rule that permits with `ge` or `le` stands for many prefixes and cannot be pushed. `none` pushes nothing."},
+		{name: "accept", part: &r.accept, def: "none", example: "any", doc: "Routes of the peer that are installed: `any`, `none`, the name of a prefix list, or a list of prefixes, which stand for themselves and what lies inside them. A prefix list decides by its rules in their order. IOS accepts any by default; here a peer must be trusted with that."},
 		{name: "distance", part: integer(&r.distance, 1, 255), def: "2", example: "10", doc: "Metric of the routes accepted."},
 		{name: "tag", part: integer(&r.tag, 1, 497777), def: "1", example: "100", doc: "Tag of the routes accepted, for display."},
 	}
 }
 
-// rawRouteSet is one entry of set: interface, none or a prefix.
+// rawRouteSet is one entry of set: interface, none, a prefix, or the name of a prefix list.
 type rawRouteSet struct {
 	word   string
+	list   given[string]
 	prefix given[netip.Prefix]
 }
 
-const routeSetKind = "`interface`, `none` or a prefix"
+const routeSetKind = "`interface`, `none`, a prefix or the name of a prefix list"
 
 func (s *rawRouteSet) shape() shape { return shape{kind: routeSetKind} }
 
@@ -174,18 +175,36 @@ func (s *rawRouteSet) read(r *reader, f field) {
 		s.word, s.prefix.at = word, placeOf(f.node)
 		return
 	}
+	if meansList(f.node) {
+		named(&s.list, word).read(r, f)
+		return
+	}
 	p := network(&s.prefix).(scalarPart[netip.Prefix])
 	p.kind = routeSetKind
 	p.read(r, f)
 }
 
-// rawAccept is any, none or prefixes.
+// meansList reports whether a value is meant as a name: a prefix has a slash, an address without one is
+// a prefix that was written wrong.
+func meansList(n ast.Node) bool {
+	text, ok := scalarText(n)
+	if !ok || word(text) != "" {
+		return false
+	}
+	_, err := netip.ParseAddr(text)
+	return err != nil
+}
+
+// rawAccept is any, none, the name of a prefix list, or prefixes.
 type rawAccept struct {
+	list     given[string]
 	word     string
 	prefixes []given[netip.Prefix]
 }
 
-func (a *rawAccept) shape() shape { return shape{kind: "`any`, `none`, or a list of prefixes"} }
+func (a *rawAccept) shape() shape {
+	return shape{kind: "`any`, `none`, the name of a prefix list, or a list of prefixes"}
+}
 
 func (a *rawAccept) absent(_ *reader, _ place, def string) { a.word = def }
 
@@ -196,15 +215,19 @@ func (a *rawAccept) read(r *reader, f field) {
 			a.word = word
 			return
 		}
+		if meansList(f.node) {
+			named(&a.list, filterName).read(r, f)
+			return
+		}
 		if !ok || !strings.Contains(word, "/") {
-			r.fail(placeOf(f.node), "", "%s must be any, none or a list of prefixes", f.label)
+			r.fail(placeOf(f.node), "", "%s must be any, none, the name of a prefix list or a list of prefixes", f.label)
 			return
 		}
 	}
 	oneOrListOf(&a.prefixes, network).read(r, f)
 }
 
-func (r *reader) routes(raw *rawRoutes) Routes {
+func (r *reader) routes(raw *rawRoutes, cfg *Config, in string) Routes {
 	out := Routes{Distance: uint8(raw.distance.v), Tag: uint32(raw.tag.v)}
 	for _, s := range raw.set {
 		switch {
@@ -212,10 +235,35 @@ func (r *reader) routes(raw *rawRoutes) Routes {
 			out.SetInterface = true
 		case s.word == "none" && len(raw.set) > 1:
 			r.fail(s.prefix.at, "remove none, or everything else", "none stands beside other routes in set")
+		case s.list.ok:
+			out.Set = append(out.Set, r.setOf(s.list, cfg, in)...)
 		case s.prefix.ok:
 			out.Set = append(out.Set, s.prefix.v)
 		}
 	}
 	out.Accept = Accept{Any: raw.accept.word == "any", Prefixes: valid(raw.accept.prefixes)}
+	if raw.accept.list.ok {
+		out.Accept.List = r.filterOf(raw.accept.list, cfg, "routes.accept of "+in).List
+	}
+	return out
+}
+
+// setOf is what a prefix list permits, prefix by prefix: what is pushed must be told one by one.
+func (r *reader) setOf(name given[string], cfg *Config, in string) []netip.Prefix {
+	var out []netip.Prefix
+	list := r.filterOf(name, cfg, "routes.set of "+in).List
+	if list == nil {
+		return nil
+	}
+	for _, rule := range list.Rules {
+		switch {
+		case !rule.Permit:
+		case rule.Most != rule.Prefix.Bits():
+			r.fail(name.at, "name a list without ge and le in set; one with them can stand in accept",
+				"routes.set of %s names prefix-list %s, which permits many prefixes by its rule for %s", in, list.Name, rule.Prefix)
+		case list.Permits(rule.Prefix):
+			out = append(out, rule.Prefix)
+		}
+	}
 	return out
 }

@@ -178,7 +178,7 @@ func (r *reader) profile(name string, raw *rawProfile, cfg *Config) *Profile {
 		Local:       raw.authentication.local.v,
 		Remote:      raw.authentication.remote.v,
 		DPD:         DPD{raw.dpd.interval.v, raw.dpd.retry.v, raw.dpd.mode.v},
-		Routes:      r.routes(&raw.routes),
+		Routes:      r.routes(&raw.routes, cfg, in),
 		IKELifetime: raw.lifetime.v,
 		Proposals:   r.pick(raw.proposals, cfg.IKEv2.Proposals, "ikev2 proposal", in),
 		IPsec:       r.pick(raw.ipsec.proposals, cfg.IPsec.Proposals, "ipsec proposal", in),

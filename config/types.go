@@ -243,6 +243,7 @@ type Routes struct {
 type Accept struct {
 	Any      bool
 	Prefixes []netip.Prefix // these and what lies inside them
+	List     *PrefixList    // what it permits; nil: no list
 }
 
 // Pool is an address pool: one or more ranges of one family.

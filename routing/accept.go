@@ -21,7 +21,7 @@ var never = []netip.Prefix{
 
 // Accept divides what a peer announced into what is installed and what is not. Refused are:
 //
-//   - what the policy does not accept: not any, and not inside of one of its prefixes;
+//   - what the policy does not accept: not any, not by its prefix list, and not inside of one of its prefixes;
 //   - ranges that no peer can be the way to (loopback, link-local, multicast …);
 //   - a default route, and a prefix so short that it takes in such a range, which is a default route
 //     in two halves;
@@ -70,7 +70,7 @@ func acceptable(policy authz.Accept, p netip.Prefix, transport netip.Addr) bool 
 }
 
 func allows(policy authz.Accept, p netip.Prefix) bool {
-	if policy.Any {
+	if policy.Any || policy.List != nil && policy.List.Permits(p) {
 		return true
 	}
 	for _, allowed := range policy.Prefixes {
@@ -82,10 +82,20 @@ func allows(policy authz.Accept, p netip.Prefix) bool {
 }
 
 func listsDefault(policy authz.Accept, four bool) bool {
+	if policy.List != nil && policy.List.Permits(defaultRoute(four)) {
+		return true
+	}
 	for _, allowed := range policy.Prefixes {
 		if allowed.IsValid() && allowed.Bits() == 0 && allowed.Addr().Is4() == four {
 			return true
 		}
 	}
 	return false
+}
+
+func defaultRoute(four bool) netip.Prefix {
+	if four {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }

@@ -6,10 +6,17 @@ import (
 	"testing"
 
 	"flexvpn/authz"
+	"flexvpn/config"
 )
 
 func TestAcceptTakesWhatThePolicyAllowsAndWhatAPeerCanBeTheWayTo(t *testing.T) {
 	any := authz.Accept{Any: true}
+	rule := func(permit bool, text string, least, most int) config.PrefixRule {
+		return config.PrefixRule{Permit: permit, Prefix: netip.MustParsePrefix(text), Least: least, Most: most}
+	}
+	list := func(rules ...config.PrefixRule) authz.Accept {
+		return authz.Accept{List: &config.PrefixList{Name: "l", Rules: rules}}
+	}
 	lists := func(texts ...string) authz.Accept { return authz.Accept{Prefixes: prefixes(texts...)} }
 	for name, c := range map[string]struct {
 		policy      authz.Accept
@@ -33,6 +40,16 @@ func TestAcceptTakesWhatThePolicyAllowsAndWhatAPeerCanBeTheWayTo(t *testing.T) {
 		"inside of a listed prefix, never around it": {
 			lists("172.16.0.0/16", "2001:db8::/32"), "203.0.113.9",
 			"172.16.0.0/16 172.16.1.0/24 172.16.1.1/32 2001:db8:7::/48", "172.16.0.0/15 172.17.0.0/24 2001:db8::/31 10.0.0.0/8",
+		},
+		"a prefix list decides by the first rule that fits, and by lengths": {
+			list(rule(false, "172.16.9.0/24", 24, 32), rule(true, "172.16.0.0/12", 24, 24)), "203.0.113.9",
+			"172.16.1.0/24 172.31.0.0/24", "172.16.9.0/24 172.16.9.1/32 172.16.0.0/12 172.16.1.1/32 10.0.0.0/24 2001:db8::/32 0.0.0.0/0",
+		},
+		"a rule without lengths fits its prefix, not what lies inside": {
+			list(rule(true, "10.0.0.0/8", 8, 8)), "203.0.113.9", "10.0.0.0/8", "10.1.0.0/16",
+		},
+		"a prefix list that permits a default route lists it, for its own family": {
+			list(rule(true, "0.0.0.0/0", 0, 32)), "203.0.113.9", "0.0.0.0/0 0.0.0.0/1", "::/0 127.0.0.0/8 203.0.113.9/32",
 		},
 		"what covers the peer's own transport address would swallow its packets": {
 			any, "203.0.113.9", "203.0.113.8/32 203.0.112.0/24", "203.0.113.0/24 203.0.113.9/32 200.0.0.0/6",

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"flexvpn/authz"
 	"flexvpn/routing"
 )
 
@@ -78,7 +77,7 @@ func own(p *peer, prefix netip.Prefix) bool {
 	if prefix == netip.PrefixFrom(p.address, p.address.BitLen()) {
 		return true
 	}
-	ok, _ := routing.Accept(authz.Accept{Any: p.policy.Accept.Any, Prefixes: p.policy.Accept.Prefixes}, []netip.Prefix{prefix}, netip.Addr{})
+	ok, _ := routing.Accept(p.policy.Accept, []netip.Prefix{prefix}, netip.Addr{})
 	return len(ok) == 1
 }
 
