@@ -42,6 +42,8 @@ func (e *UnreachableError) Error() string {
 		return fmt.Sprintf("no permission to ask the flexvpn at %s: use sudo", e.Socket)
 	case errors.Is(e.Err, fs.ErrNotExist), errors.Is(e.Err, unix.ECONNREFUSED):
 		return fmt.Sprintf("no flexvpn is running here (%s): start it with flexvpn hub -c FILE or flexvpn client -c FILE", e.Socket)
+	case errors.Is(e.Err, io.ErrUnexpectedEOF):
+		return fmt.Sprintf("the flexvpn at %s went away in the middle of its answer: was it stopped?", e.Socket)
 	}
 	return fmt.Sprintf("the flexvpn at %s does not answer: %v", e.Socket, e.Err)
 }

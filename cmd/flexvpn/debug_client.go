@@ -11,7 +11,7 @@ import (
 func (a *app) debugClientCommand() *cobra.Command {
 	return a.debugTopicCommand(view.TopicClient, "What client profiles decide",
 		"What client profiles decide, one line each: states and why they change, peers that are skipped, attempts at\nbetter peers, changes of source.",
-		"only profiles with this in their name")
+		"only profiles with this in their name", "flex1")
 }
 
 // debugCryptoCommand is the tree of IOS spellings.

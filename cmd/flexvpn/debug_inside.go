@@ -11,13 +11,13 @@ import (
 	"flexvpn/ops/view"
 )
 
-// debugTopicCommand follows a topic that tells lines of words about a host or peer.
-func (a *app) debugTopicCommand(topic view.Topic, short, long, peer string) *cobra.Command {
+// debugTopicCommand follows a topic that tells lines of words about a host or profile; like is one of them.
+func (a *app) debugTopicCommand(topic view.Topic, short, long, peer, like string) *cobra.Command {
 	filter := view.TraceFilter{Topic: topic}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: string(topic), Short: short, Long: long,
-		Example: fmt.Sprintf("  flexvpn debug %s --peer 172.16.1.10", topic),
+		Example: fmt.Sprintf("  flexvpn debug %s --peer %s", topic, like),
 		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := a.dial()
@@ -34,7 +34,7 @@ func (a *app) debugTopicCommand(topic view.Topic, short, long, peer string) *cob
 func (a *app) debugDNSCommand() *cobra.Command {
 	return a.debugTopicCommand(view.TopicDNS, "Name queries of hosts behind a spoke",
 		"Name queries of hosts behind a spoke, one line each: who asked for what, which way it went, what came back. Views\nof clients that come and go are told, too.",
-		"only hosts with this in their address, or clients with this in their name")
+		"only hosts with this in their address, or clients with this in their name", "172.16.1.10")
 }
 
 // debugIPCommand is the tree of IOS spellings; what IOS tells in two streams is one here.
@@ -50,7 +50,7 @@ func (a *app) debugIPCommand() *cobra.Command {
 
 func (a *app) debugDHCPCommand() *cobra.Command {
 	return a.debugTopicCommand(view.TopicDHCP, "DHCP messages of hosts behind a spoke",
-		"DHCP messages of hosts behind a spoke, one line each: who asked for what, and what was answered.", "only hosts with this in their hardware address")
+		"DHCP messages of hosts behind a spoke, one line each: who asked for what, and what was answered.", "only hosts with this in their hardware address", "52:54:00")
 }
 
 func runDebugTopic(ctx context.Context, c *ops.Client, w io.Writer, filter view.TraceFilter, asJSON bool, started func()) error {

@@ -22,7 +22,7 @@ func (a *app) showSessionCommand() *cobra.Command {
 say when and why that peer was refused or lost.`,
 		Example: `  flexvpn show session h17
   flexvpn show session spoke1.branch.example.net
-  flexvpn show session va-3 --watch`,
+  flexvpn show session va3 --watch`,
 		Args: arguments(1, 1, "a session's id, its peer's identity or its interface"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.show(cmd.Context(), sessionPage(args[0]))
