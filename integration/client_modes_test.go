@@ -46,7 +46,10 @@ func TestClientAutomaticMode(t *testing.T) {
 	t.Parallel()
 	b := newOffice(t, "caut", 1)
 	b.hub(1)
-	f := b.client("clients:\n  flex1: {peers: [{sequence: 1, address: 203.0.113.1}], profile: hubs, tunnel: tunnel1}\n" + tunnelOne)
+	// What this spoke announces and accepts is said by prefix lists.
+	f := b.client("clients:\n  flex1: {peers: [{sequence: 1, address: 203.0.113.1}], profile: hubs, tunnel: tunnel1}\n"+tunnelOne+`
+prefix-lists: {own: [permit 172.16.1.0/24], hubs: [deny 10.0.1.0/24, permit 10.0.0.0/16 ge 24 le 24]}
+`, "set: [interface, 172.16.1.0/24], accept: any", "set: [interface, own], accept: hubs")
 	first := on(f, "flex1", "203.0.113.1")
 	mustRun(f, "clear", "crypto", "ikev2", "sa", "remote", "203.0.113.1")
 	eventually(t, 30*time.Second, "another session stands", func() error {
