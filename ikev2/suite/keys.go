@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"crypto/hmac"
 	"encoding/binary"
 
 	"flexvpn/secret"
@@ -13,29 +12,32 @@ func (s IKE) Sum(key secret.Bytes, data ...[]byte) []byte {
 }
 
 func (p *prfRow) sum(key []byte, data ...[]byte) []byte {
-	mac := hmac.New(p.hash, key)
+	m := p.take(key)
+	defer p.give(m)
 	for _, d := range data {
-		mac.Write(d)
+		m.inner.Write(d)
 	}
-	return mac.Sum(nil)
+	return m.sum(make([]byte, 0, p.size))
 }
 
 // expand is prf+ for n octets, RFC 7296 section 2.13:
 //
 //	prf+(K,S) = T1 | T2 | …   T1 = prf(K, S | 0x01)   Tn = prf(K, Tn-1 | S | n)
 func (p *prfRow) expand(key []byte, n int, seed ...[]byte) []byte {
-	mac := hmac.New(p.hash, key)
+	m := p.take(key)
+	defer p.give(m)
+	m.save()
 	out := make([]byte, 0, n+p.size)
 	for i := byte(1); len(out) < n; i++ {
 		if i > 1 {
-			mac.Reset()
-			mac.Write(out[len(out)-p.size:])
+			m.again()
+			m.inner.Write(out[len(out)-p.size:])
 		}
 		for _, s := range seed {
-			mac.Write(s)
+			m.inner.Write(s)
 		}
-		mac.Write([]byte{i})
-		out = mac.Sum(out)
+		m.inner.Write([]byte{i})
+		out = m.sum(out)
 	}
 	return out[:n]
 }

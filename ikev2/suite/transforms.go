@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"hash"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -61,16 +62,16 @@ type prfRow struct {
 	id     uint16
 	name   string
 	config string
-	hash   func() hash.Hash
+	macs   *sync.Pool
 	size   int // of output and of derived keys
 }
 
 // prfs are the pseudo-random functions: RFC 2104, RFC 4868.
 var prfs = [...]prfRow{
-	{prfSHA1, "SHA1", "sha1", sha1.New, 20},
-	{5, "SHA256", "sha256", sha256.New, 32},
-	{6, "SHA384", "sha384", sha512.New384, 48},
-	{7, "SHA512", "sha512", sha512.New, 64},
+	{prfSHA1, "SHA1", "sha1", macs(sha1.New), 20},
+	{5, "SHA256", "sha256", macs(sha256.New), 32},
+	{6, "SHA384", "sha384", macs(sha512.New384), 48},
+	{7, "SHA512", "sha512", macs(sha512.New), 64},
 }
 
 // An integRow is one integrity transform.
