@@ -176,7 +176,7 @@ func (s *session) acceptRoutes(attrs []wire.Attribute) {
 	if err != nil {
 		s.log().Warn("install routes", "err", err)
 	}
-	s.log().Info("routes accepted", "prefixes", ok)
+	s.info("routes accepted", "prefixes", ok)
 }
 
 func (s *session) traffic(q ikev2.Traffic) ikev2.TrafficAnswer {

@@ -8,6 +8,7 @@
 package hub
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -231,4 +232,11 @@ func (s *session) react(e ikev2.Event) {
 // log is the session's logger: identity, address and session id stand in every line.
 func (s *session) log() *slog.Logger {
 	return s.hub.cfg.Log.With("session", sessionName(s.id), "identity", s.identity(), "peer", s.peer)
+}
+
+// info is log().Info for what every session says: where it is not written, it costs nothing.
+func (s *session) info(message string, args ...any) {
+	if s.hub.cfg.Log.Enabled(context.Background(), slog.LevelInfo) {
+		s.log().Info(message, args...)
+	}
 }

@@ -16,7 +16,7 @@ func (s *session) established(e ikev2.Established) {
 	name, attrs := s.spec.Name, s.granted.attributes()
 	s.mu.Unlock()
 	s.hub.stats.up(e.Took)
-	s.log().Info("session up", "profile", s.profile.Config.Name, "interface", name, "addresses", assigned(attrs), "took", e.Took.Round(time.Microsecond))
+	s.info("session up", "profile", s.profile.Config.Name, "interface", name, "addresses", assigned(attrs), "took", e.Took.Round(time.Microsecond))
 	s.hub.enter(s)
 	s.begin()
 }
@@ -73,7 +73,7 @@ func (s *session) ended(e ikev2.Closed) {
 	if wasUp {
 		s.record(authz.RecordStop, s.causeOf(e.Reason))
 		h.stats.down(e.Reason)
-		s.log().Info("session down", "reason", string(e.Reason), "detail", detail)
+		s.info("session down", "reason", string(e.Reason), "detail", detail)
 	} else {
 		h.stats.failedWith(e.Reason)
 		s.log().Warn("session refused", "reason", string(e.Reason), "detail", detail)
