@@ -41,11 +41,13 @@ type Attributes struct {
 	RoutesAccept   Value[Accept]         // what is taken from the spoke
 
 	// From servers only.
-	Prefix6             Value[netip.Prefix] // the spoke's link, routed to it
-	Delegated           Value[netip.Prefix] // behind the spoke, routed to it
-	Routes              Value[[]Route]      // more routes of the hub towards the spoke
-	VRF                 Value[string]
-	FilterIn, FilterOut Value[string] // access lists of the virtual-access; In is what comes from the spoke
+	Prefix6   Value[netip.Prefix] // the spoke's link, routed to it
+	Delegated Value[netip.Prefix] // behind the spoke, routed to it
+	Routes    Value[[]Route]      // more routes of the hub towards the spoke
+	VRF       Value[string]
+	// FilterIn and FilterOut are access lists of the virtual-access, In for what comes from the spoke:
+	// the name of one, or its lines ([IsLines]).
+	FilterIn, FilterOut Value[string]
 	QoSIn, QoSOut       Value[string] // policies
 	// InterfaceConfig are lines of IOS for the virtual-access, in order: a later one wins.
 	InterfaceConfig []Value[string]

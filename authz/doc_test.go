@@ -77,6 +77,8 @@ var rows = []row{
 	{"vrf", []string{"ip:vrf-id=red"}, nil, "", "none; its virtual-access is a port of the VRF"},
 	{"access-group in", []string{"ip:inacl=guests"}, []octetsOf{{"Filter-Id", 0, 11, "guests.in"}, {"Cisco-In-ACL", 9, 57, "guests"}}, "", "only what an access list of this file permits passes from it"},
 	{"access-group out", []string{"ip:outacl=guests"}, []octetsOf{{"Filter-Id", 0, 11, "guests.out"}, {"Cisco-Out-ACL", 9, 58, "guests"}}, "", "only what an access list of this file permits passes to it"},
+	{"access-group in", []string{"ip:inacl#1=permit tcp any any eq 443", "ipv6:inacl#2=permit tcp any any eq 443"}, nil, "", "only what these lines permit passes from it"},
+	{"access-group out", []string{"ip:outacl#1=permit tcp any any eq 443", "ipv6:outacl#2=permit tcp any any eq 443"}, nil, "", "only what these lines permit passes to it"},
 	{"service-policy input", []string{"ip:sub-qos-policy-in=gold"}, []octetsOf{{"Cisco-Sub-QoS-Pol-In", 9, 55, "gold"}}, "", "what it sends is policed"},
 	{"service-policy output", []string{"ip:sub-qos-policy-out=gold"}, []octetsOf{{"Cisco-Sub-QoS-Pol-Out", 9, 56, "gold"}}, "", "what it gets is shaped"},
 	{"session-timeout", nil, []octetsOf{{"Session-Timeout", 0, 27, four(3600)}}, "", "its session ends after so many seconds"},
@@ -214,6 +216,17 @@ func TestAttributeTable(t *testing.T) {
 	page, err := os.ReadFile("../docs/aaa.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range []string{"dhcp-server", "group-dhcp-server", "dhcp-giaddr", "dhcp-timeout"} {
+		table += fmt.Sprintf("| `ipsec:%s=…` | – | – | refuses it: the hub has pools and no DHCP server to ask; `ipsec:%s*…` is left out and logged |\n", p, p)
+		told[p] = true
+		var r radiusdict.Reply
+		if err := r.AddPair("ipsec:" + p + "=10.0.0.1"); err == nil || !strings.Contains(err.Error(), "DHCP") {
+			t.Errorf("%s: %v", p, err)
+		}
+		if err := r.AddPair("ipsec:" + p + "*10.0.0.1"); err != nil || len(r.Notes) != 1 {
+			t.Errorf("optional %s: %v, noted %q", p, err, r.Notes)
+		}
 	}
 	before, rest, ok1 := strings.Cut(string(page), tableBegin)
 	had, after, ok2 := strings.Cut(rest, tableEnd)

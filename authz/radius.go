@@ -53,8 +53,8 @@ func FromRADIUS(r *radiusdict.Reply, from Origin, lists ListNetworks) (Attribute
 	if r.Accept != nil {
 		a.RoutesAccept = Value[Accept]{Accept{Any: r.Accept.Any, Distance: orDefault(r.Accept.Distance, 2), Tag: orDefault(r.Accept.Tag, 1)}, from}
 	}
-	if len(r.EntriesIn)+len(r.EntriesOut) > 0 {
-		return Attributes{}, fmt.Errorf("%s gives an access list line by line (inacl#, outacl#), which is not supported: define it under access-lists and name it (ip:inacl=NAME, Filter-Id)", from)
+	if err := a.addFilters(r, from); err != nil {
+		return Attributes{}, fmt.Errorf("%s: %w", from, err)
 	}
 	pushed, err := pushedOf(r, from, lists)
 	if err != nil {

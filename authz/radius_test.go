@@ -74,17 +74,6 @@ func TestNetworksOfAccessLists(t *testing.T) {
 	}
 }
 
-// A filter that cannot be applied refuses: to leave it out would open what the server closed.
-func TestFilterLinesRefuse(t *testing.T) {
-	var r radiusdict.Reply
-	if err := r.AddPair("ip:inacl#1=deny ip any any"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := FromRADIUS(&r, "radius user u", nil); err == nil {
-		t.Error("the filter is ignored")
-	}
-}
-
 func TestIPv6Addresses(t *testing.T) {
 	prefix := netip.MustParsePrefix("2001:db8:1::/64")
 	for want, r := range map[string]radiusdict.Reply{

@@ -35,8 +35,8 @@ func (a Attributes) List() []view.Attribute {
 	add("delegated-ipv6-prefix", a.Delegated.V.String(), a.Delegated.Origin)
 	add("framed-routes", words(a.Routes.V), a.Routes.Origin)
 	add("vrf", a.VRF.V, a.VRF.Origin)
-	add("access-group in", a.FilterIn.V, a.FilterIn.Origin)
-	add("access-group out", a.FilterOut.V, a.FilterOut.Origin)
+	add("access-group in", oneLine(a.FilterIn.V), a.FilterIn.Origin)
+	add("access-group out", oneLine(a.FilterOut.V), a.FilterOut.Origin)
 	add("service-policy input", a.QoSIn.V, a.QoSIn.Origin)
 	add("service-policy output", a.QoSOut.V, a.QoSOut.Origin)
 	for _, line := range a.InterfaceConfig {
@@ -51,6 +51,9 @@ func (a Attributes) List() []view.Attribute {
 	add("user-name", a.UserName.V, a.UserName.Origin)
 	return all
 }
+
+// oneLine shows the lines of an access list in one.
+func oneLine(filter string) string { return strings.ReplaceAll(filter, "\n", "; ") }
 
 // classText shows an opaque value: as text when it is some, else in hexadecimal.
 func classText(class string) string {

@@ -14,6 +14,7 @@ import (
 type AccessList struct {
 	Name    string
 	Entries []AccessEntry
+	PerUser bool // from a RADIUS server, not from the file
 }
 
 // AccessEntry permits or denies packets of either family. Zero fields fit every packet.
@@ -49,6 +50,7 @@ var protocols = map[string]Protocol{
 
 // services are the names of ports that are worth a name.
 var services = map[string]uint16{
+	"ftp-data": 20, "netbios-dgm": 138, "netbios-ns": 137, "netbios-ss": 139, "non500-isakmp": 4500, "pop3": 110, "snmptrap": 162, "sunrpc": 111,
 	"bgp": 179, "bootpc": 68, "bootps": 67, "domain": 53, "ftp": 21, "https": 443, "isakmp": 500, "ntp": 123,
 	"radius": 1812, "smtp": 25, "snmp": 161, "ssh": 22, "syslog": 514, "tacacs": 49, "telnet": 23, "tftp": 69, "www": 80,
 }

@@ -75,10 +75,13 @@ type Interface struct {
 	VRF, TransportVRF string
 	// FilterIn and FilterOut name access lists; In is what comes from the peer. Empty: all passes.
 	FilterIn, FilterOut string
-	QoS                 QoS
-	DF                  DF
-	Path                Path
-	Children            []Child
+	// LinesIn and LinesOut are the lists themselves, an entry a line, where they are not of the
+	// configuration; a name stands for its lines.
+	LinesIn, LinesOut string
+	QoS               QoS
+	DF                DF
+	Path              Path
+	Children          []Child
 	// Outbound is the SPIIn of the child that carries outgoing packets; 0: none, they are dropped.
 	Outbound uint32
 }

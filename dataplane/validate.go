@@ -19,6 +19,7 @@ const (
 	maxBurst        = 1 << 28
 	minRate         = 8000    // bits a second: tc counts in octets, and below this a packet takes seconds
 	maxRate         = 1 << 40 // a terabit a second: what fits nowhere is a slip of the pen
+	maxLines        = 1 << 15 // octets of a filter that comes with the interface
 	maxFilter       = 64      // octets of an access list's name
 	// firstSPI is the first that may be used: RFC 4303 section 2.1 reserves 1 to 255, and 0 is
 	// the marker of IKE messages on the port of ESP in UDP (RFC 3948 section 2.2).
@@ -71,6 +72,12 @@ func (i *Interface) validateTemplate() error {
 	}
 	if len(i.FilterIn) > maxFilter || len(i.FilterOut) > maxFilter {
 		return fmt.Errorf("a filter's name must have at most %d characters", maxFilter)
+	}
+	if i.LinesIn != "" && i.FilterIn == "" || i.LinesOut != "" && i.FilterOut == "" {
+		return errors.New("the lines of a filter need a name")
+	}
+	if len(i.LinesIn) > maxLines || len(i.LinesOut) > maxLines {
+		return fmt.Errorf("the lines of a filter must have at most %d octets", maxLines)
 	}
 	if i.DF > DFClear {
 		return fmt.Errorf("df %d: must be copy, set or clear", i.DF)

@@ -73,6 +73,7 @@ var table = []known{
 	{[]string{"ikev2-password-remote"}, func(r *Reply, p Pair) error { return setSecret(&r.PasswordRemote, p.Value) }},
 	{[]string{"audit-session-id"}, func(r *Reply, p Pair) error { first(&r.AuditSessionID, p.Value); return nil }},
 
+	{[]string{"dhcp-server", "group-dhcp-server", "dhcp-giaddr", "dhcp-timeout"}, noDHCP},
 	{[]string{"pfs"}, noEffect("the peers' ESP proposals decide")},
 	{[]string{"include-local-lan"}, noEffect("it speaks to remote-access clients")},
 	{[]string{"smartcard-removal-disconnect"}, noEffect("it speaks to remote-access clients")},
@@ -104,6 +105,11 @@ func Names() []string {
 
 func noEffect(why string) func(*Reply, Pair) error {
 	return func(r *Reply, p Pair) error { r.note("AV-pair %s has no effect: %s", p.Name(), why); return nil }
+}
+
+// noDHCP refuses: an address from elsewhere than the server asked for would be another one.
+func noDHCP(*Reply, Pair) error {
+	return errors.New("this hub has no addresses from a DHCP server: give a pool (ipsec:addr-pool) or an address, or make the pair optional (*)")
 }
 
 // first sets a single value unless one was there before.

@@ -9,6 +9,7 @@ import (
 func attach(spec *dataplane.Interface, a *config.Attach) {
 	spec.VRF, spec.TransportVRF = a.VRF, a.FrontVRF
 	spec.FilterIn, spec.FilterOut = listName(a.FilterIn), listName(a.FilterOut)
+	spec.LinesIn, spec.LinesOut = a.FilterIn.Lines(), a.FilterOut.Lines()
 	if a.Output != nil {
 		spec.QoS.Shape = rate(a.Output.Shape)
 	}

@@ -71,9 +71,9 @@ func (c Catalog) apply(t *config.VirtualTemplate, o Override) (err error) {
 	case SetAdjustMSS:
 		t.AdjustMSS = int(o.Number)
 	case SetAccessIn:
-		t.FilterIn, err = find(c.AccessLists, "access-list", o.Word)
+		t.FilterIn, err = c.accessList(o.Word)
 	case SetAccessOut:
-		t.FilterOut, err = find(c.AccessLists, "access-list", o.Word)
+		t.FilterOut, err = c.accessList(o.Word)
 	case SetPolicyIn:
 		t.Input, err = find(c.PolicyMaps, "policy-map", o.Word)
 		if err == nil && t.Input != nil && t.Input.Police.Bits == 0 {
@@ -100,6 +100,14 @@ func (c Catalog) apply(t *config.VirtualTemplate, o Override) (err error) {
 		t.DF = o.Word
 	}
 	return err
+}
+
+// accessList is the list of a name, or the one that has these lines.
+func (c Catalog) accessList(filter string) (*config.AccessList, error) {
+	if authz.IsLines(filter) {
+		return config.ParseAccessList(filter)
+	}
+	return find(c.AccessLists, "access-list", filter)
 }
 
 // find looks a name up; no name is nothing.

@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -88,10 +89,13 @@ func (p *Plane) AccessLists() ([]ListCounters, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []ListCounters
-	for _, l := range p.opt.Lists {
+	for _, l := range append(slices.Clone(p.opt.Lists), p.perUser()...) {
 		c := ListCounters{List: l, Matches: make([]uint64, len(l.Entries)+1)}
-		for _, chain := range []string{aclIn + l.Name, aclOut + l.Name} {
-			if err := p.table.addMatches(chain, &c); err != nil {
+		for _, u := range []use{{in: true, name: l.Name}, {name: l.Name}} {
+			if l.PerUser && (*u.of(&p.table.sets))[l.Name] == nil {
+				continue
+			}
+			if err := p.table.addMatches(u.chain(), &c); err != nil {
 				return nil, err
 			}
 		}

@@ -14,6 +14,7 @@ import (
 // entry is what the table knows of one interface. It is comparable.
 type entry struct {
 	filterIn, filterOut string // access lists
+	linesIn, linesOut   string // their content where it is not of the configuration
 	police              config.Rate
 	mss4, mss6          uint16
 }

@@ -83,10 +83,10 @@ func New(inner dataplane.Plane, o Options) (*Plane, error) {
 
 // wanted is what spec wants attached.
 func (p *Plane) wanted(spec *dataplane.Interface) (attached, error) {
-	a := attached{vrf: spec.VRF, entry: entry{filterIn: spec.FilterIn, filterOut: spec.FilterOut}}
-	for _, name := range []string{spec.FilterIn, spec.FilterOut} {
-		if name != "" && !p.known[name] {
-			return a, fmt.Errorf("there is no access list %s: add it to access-lists", name)
+	a := attached{vrf: spec.VRF, entry: entry{filterIn: spec.FilterIn, filterOut: spec.FilterOut, linesIn: spec.LinesIn, linesOut: spec.LinesOut}}
+	for _, u := range a.uses() {
+		if err := p.checkList(u); err != nil {
+			return a, err
 		}
 	}
 	if r := spec.QoS.Police; r.Bits != 0 {

@@ -34,6 +34,8 @@ type table struct {
 	raw  *netlink.Conn
 	made bool
 	sets sets
+	// users are the interfaces of each list that came with them, by its chain.
+	users map[string]map[string]bool
 }
 
 func openTable(lists []*config.AccessList) (*table, error) {
@@ -157,7 +159,7 @@ func (t *table) rebuild(all map[string]entry) error {
 			return err
 		}
 		for name, e := range all {
-			if err := b.rate(e.police); err != nil {
+			if err := errors.Join(b.rate(e.police), b.lists(e)); err != nil {
 				return err
 			}
 			for _, x := range e.elements(&b.sets, name) {
@@ -170,7 +172,10 @@ func (t *table) rebuild(all map[string]entry) error {
 		return nil
 	})
 	if err == nil {
-		t.made, t.sets = true, s
+		t.made, t.sets, t.users = true, s, map[string]map[string]bool{}
+		for name, e := range all {
+			t.uses(name, entry{}, e)
+		}
 	}
 	return err
 }
@@ -188,11 +193,16 @@ func (t *table) change(name string, now, next entry) error {
 	// The table's own sets stay as they are until the kernel has taken the change.
 	after := t.sets
 	after.police = maps.Clone(t.sets.police)
-	err := t.transact(func(c *nftables.Conn) error {
+	unused, err := t.unused(name, now, next)
+	if err != nil {
+		return err
+	}
+	err = t.transact(func(c *nftables.Conn) error {
 		b := &builder{conn: c, table: t.ours(), sets: after}
-		if err := b.rate(next.police); err != nil {
+		if err := errors.Join(b.rate(next.police), b.lists(next)); err != nil {
 			return err
 		}
+		after = b.sets
 		old, fresh := now.elements(&after, name), next.elements(&after, name)
 		for _, x := range old {
 			if !contains(fresh, x) {
@@ -208,10 +218,13 @@ func (t *table) change(name string, now, next entry) error {
 				}
 			}
 		}
-		return nil
+		b.forget(unused)
+		return b.err
 	})
 	if err == nil {
 		t.sets = after
+		t.uses(name, now, next)
+		t.sets.forget(unused)
 	}
 	return err
 }
