@@ -137,6 +137,21 @@ func TestAAADisconnectAndChange(t *testing.T) {
 	if pinged, _ := one.node.Run(context.Background(), "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.1.1.1"); !strings.Contains(pinged, "100% packet loss") {
 		t.Errorf("the access list that CoA named does not act:\n%s", pinged)
 	}
+	// Lines take the place of the list that was named, and lines that of lines.
+	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, `User-Name = "spoke1.branch.example.net"`,
+		`Cisco-AVPair = "ip:inacl#20=deny ip any any log"`, `Cisco-AVPair += "ip:inacl#10=permit icmp any host 10.1.1.1"`)
+	expect("lines that let pings pass", out, err, "CoA-ACK", false)
+	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"),
+		"access-group in=permit icmp 0.0.0.0/0 host 10.1.1.1; deny ip 0.0.0.0/0 any; permit ipv6 ::/0 any (radius coa)")
+	ping(t, one.node, "10.1.1.1", 2, 100)
+	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, `User-Name = "spoke1.branch.example.net"`,
+		`Cisco-AVPair = "ip:inacl#1=deny icmp any any"`, `Cisco-AVPair += "ip:inacl#2=permit ip any any"`)
+	expect("lines that deny pings", out, err, "CoA-ACK", false)
+	if pinged, _ := one.node.Run(context.Background(), "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.1.1.1"); !strings.Contains(pinged, "100% packet loss") {
+		t.Errorf("the lines that CoA gave do not act:\n%s", pinged)
+	}
+	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, `User-Name = "spoke1.branch.example.net"`, `Cisco-AVPair = "ip:inacl#1=permit nonsense any any"`)
+	expect("lines that mean nothing", out, err, "Error-Cause = Invalid-Attribute-Value", true)
 	out, err = radclient(from, "192.0.2.1:1700", "coa", radiusSecret, `Cisco-AVPair = "audit-session-id=nobody"`, "Session-Timeout = 60")
 	expect("nobody's session", out, err, "Error-Cause = Session-Context-Not-Found", true)
 	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, "Framed-IP-Address = 10.1.1.77", `Filter-Id = "nowhere.in"`)
@@ -157,7 +172,7 @@ func TestAAADisconnectAndChange(t *testing.T) {
 		return nil
 	})
 	orders := show[view.AAA](hub, "aaa", "servers").Orders
-	if orders["ack"] != 2 || orders["nak"] != 2 || orders["foreign"] == 0 || orders["authenticator"] == 0 {
+	if orders["ack"] != 4 || orders["nak"] != 3 || orders["foreign"] == 0 || orders["authenticator"] == 0 {
 		t.Errorf("the counters are %v", orders)
 	}
 }

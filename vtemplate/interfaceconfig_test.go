@@ -8,6 +8,7 @@ import (
 
 	"flexvpn/authz"
 	"flexvpn/config"
+	"flexvpn/dataplane"
 )
 
 func TestLinesOfIOSAreUnderstood(t *testing.T) {
@@ -95,6 +96,23 @@ func said(words ...string) (out []authz.Value[string]) {
 		out = append(out, authz.Value[string]{V: w, Origin: "radius user u"})
 	}
 	return out
+}
+
+// Lines become a list with the name of their content, and travel with the interface.
+func TestAListThatComesLineByLine(t *testing.T) {
+	lines := "permit tcp 0.0.0.0/0 any eq 443\npermit ipv6 ::/0 any"
+	own, err := Catalog{}.Customize(&config.VirtualTemplate{}, &authz.Attributes{FilterIn: authz.Value[string]{V: lines, Origin: "radius user u"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec dataplane.Interface
+	attach(&spec, &own.Attach)
+	if spec.LinesIn != lines || !strings.HasPrefix(spec.FilterIn, "per-user.") || spec.FilterOut+spec.LinesOut != "" {
+		t.Errorf("the interface has %q %q, %q %q", spec.FilterIn, spec.LinesIn, spec.FilterOut, spec.LinesOut)
+	}
+	if _, err := (Catalog{}).Customize(&config.VirtualTemplate{}, &authz.Attributes{FilterOut: authz.Value[string]{V: "permit x", Origin: "radius user u"}}); err == nil {
+		t.Error("lines that mean nothing pass")
+	}
 }
 
 func TestATemplateIsCustomizedForOneSpoke(t *testing.T) {
