@@ -47,7 +47,7 @@ type placed struct {
 // elements are what e costs.
 func (e entry) elements(s *sets, name string) (out []placed) {
 	add := func(wanted bool, set *nftables.Set, x nftables.SetElement) {
-		if wanted {
+		if wanted && set != nil { // a set that somebody removed holds nothing
 			x.Key = ifname(name)
 			out = append(out, placed{set, []nftables.SetElement{x}})
 		}

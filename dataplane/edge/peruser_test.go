@@ -33,6 +33,22 @@ func TestListsThatComeWithInterfaces(t *testing.T) {
 		t.Errorf("lists are %+v, %v", all, err)
 	}
 
+	differs := func() string {
+		r.plane.mu.Lock()
+		defer r.plane.mu.Unlock()
+		wrong, err := r.plane.table.differs(map[string]entry{"va1": r.plane.attached["va1"].entry})
+		if err != nil {
+			t.Error(err)
+		}
+		return wrong
+	}
+	if wrong := differs(); wrong != "" {
+		t.Errorf("our own list looks like somebody's change: %s", wrong)
+	}
+	r.in(r.hub, "nft flush chain inet flexvpn_edge acl_in_"+r.plane.attached["va1"].filterIn)
+	r.until("a flushed list is made again", func() bool { return differs() == "" && strings.Contains(ruleset(), "dport 8080") })
+	r.denied(r.far, "192.168.10.5:9090", denied)
+
 	second := r.spec(nil)
 	second.Name, second.Addresses = "va2", nil
 	web(&second)

@@ -10,6 +10,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"flexvpn/config"
 	"flexvpn/dataplane"
 )
 
@@ -158,6 +159,11 @@ func (t *table) differs(all map[string]entry) (string, error) {
 	}
 	want := map[string]int{}
 	for name, e := range all {
+		for _, u := range e.uses() {
+			if (*u.of(&t.sets))[u.name] == nil {
+				return "access list " + u.name + " is gone", nil
+			}
+		}
 		for _, x := range e.elements(&t.sets, name) {
 			want[x.set.Name]++
 		}
@@ -175,18 +181,24 @@ func (t *table) differs(all map[string]entry) (string, error) {
 			return fmt.Sprintf("set %s has %d elements, not %d", s.Name, len(have), want[s.Name]), nil
 		}
 	}
-	return t.chainsDiffer(), nil
+	return t.chainsDiffer(all), nil
 }
 
 // chainsDiffer compares the number of rules in each chain.
-func (t *table) chainsDiffer() string {
-	want := map[string]int{"denied_in": 3, "denied_out": 3, "policed": 3, fromPeers: 2 + len(t.lists) + len(t.sets.police), toPeers: 2 + len(t.lists)}
+func (t *table) chainsDiffer(all map[string]entry) string {
+	want := map[string]int{"denied_in": 3, "denied_out": 3, "policed": 3, fromPeers: 2 + len(t.sets.in) + len(t.sets.police), toPeers: 2 + len(t.sets.out)}
 	for _, l := range t.lists {
-		n := 1
-		for i := range l.Entries {
-			n += len(matches(&l.Entries[i]))
+		want[aclIn+l.Name], want[aclOut+l.Name] = rulesOf(l), rulesOf(l)
+	}
+	for _, e := range all {
+		for _, u := range e.uses() {
+			if u.lines == "" || want[u.chain()] != 0 {
+				continue
+			}
+			if l, err := config.ParseAccessList(u.lines); err == nil {
+				want[u.chain()] = rulesOf(l)
+			}
 		}
-		want[aclIn+l.Name], want[aclOut+l.Name] = n, n
 	}
 	for _, s := range t.sets.police {
 		want[s.Name] = 1
@@ -201,6 +213,15 @@ func (t *table) chainsDiffer() string {
 		}
 	}
 	return ""
+}
+
+// rulesOf is how many rules a list's chain has.
+func rulesOf(l *config.AccessList) int {
+	n := 1
+	for i := range l.Entries {
+		n += len(matches(&l.Entries[i]))
+	}
+	return n
 }
 
 // Events are the inner plane's and our own.
