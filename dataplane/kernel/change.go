@@ -16,7 +16,7 @@ import (
 )
 
 // apply changes a device that is there: what is new is added, then the policies are switched, then
-// what is old is removed. On error what was done is undone.
+// what is old is removed, its states a moment later. On error what was done is undone.
 func (d *device) apply(spec *dataplane.Interface) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -44,6 +44,7 @@ func (d *device) change(spec *dataplane.Interface) error {
 	if err != nil {
 		return err
 	}
+	d.makeRoom(pl, d.spec.Path != spec.Path)
 	spis := spisOf(pl.added)
 	if err := d.plane.claim(d, spis); err != nil {
 		return err
@@ -68,22 +69,20 @@ func (d *device) change(spec *dataplane.Interface) error {
 	old := d.spec
 	d.commit(spec, pl, policies)
 	d.plane.release(d, spisOf(pl.removed))
-	d.tidy(&old, pl)
+	d.tidy(&old)
+	d.replaced(pl.removed)
 	return nil
 }
 
 // tidy removes what is no longer wanted. The new state stands: what fails here is told, not undone.
-func (d *device) tidy(old *dataplane.Interface, pl *plan) {
-	var states, addresses []*nlmsg.Message
-	for _, c := range pl.removed {
-		states = append(states, c.in.Delete(), c.out.Delete())
-	}
+func (d *device) tidy(old *dataplane.Interface) {
+	var addresses []*nlmsg.Message
 	for _, p := range old.Addresses {
 		if !slices.Contains(d.spec.Addresses, p) {
 			addresses = append(addresses, address(unix.RTM_DELADDR, d.index, p, 0))
 		}
 	}
-	if err := errors.Join(d.plane.xfrm.Do(states...), d.plane.rtnl.Do(addresses...)); err != nil {
+	if err := d.plane.rtnl.Do(addresses...); err != nil {
 		d.plane.opt.Log.Warn("remove what an interface no longer has", "interface", d.name, "err", err)
 	}
 }

@@ -29,6 +29,7 @@ type device struct {
 	mu       sync.Mutex // guards these, and the order of what the kernel is told
 	spec     dataplane.Interface
 	children []*child
+	leaving  []*child // were replaced, and linger
 	policies map[xfrm.PolicyKey]xfrm.Policy
 	gone     bool
 }
@@ -305,7 +306,7 @@ func (d *device) deletions() (all []*nlmsg.Message) {
 	for k := range d.policies {
 		all = append(all, k.Delete())
 	}
-	for _, c := range d.children {
+	for _, c := range slices.Concat(d.children, d.leaving) {
 		all = append(all, c.in.Delete(), c.out.Delete())
 	}
 	return all

@@ -34,6 +34,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,7 @@ type Plane struct {
 	stats   *os.File          // /proc/net/xfrm_stat of the namespace
 	zero    map[string]uint64 // what stood in it at the start
 	dir     bool              // states have a direction: Linux 6.10
+	linger  time.Duration     // of states that were replaced
 	tasks   sync.WaitGroup
 	done    chan struct{}
 	changed chan struct{} // somebody else changed states or policies, or news were lost
@@ -129,7 +131,7 @@ func New(o Options) (*Plane, error) {
 	p := &Plane{
 		opt: o, tag: tagOf(o.Node), next: 1, done: make(chan struct{}), changed: make(chan struct{}, 1),
 		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{},
-		events: make(chan dataplane.Event, eventQueue), dir: atLeast(6, 10),
+		events: make(chan dataplane.Event, eventQueue), dir: atLeast(6, 10), linger: lingering,
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
@@ -365,7 +367,9 @@ func (p *Plane) close(keep bool) error {
 	}
 	p.watches = nil
 	p.tasks.Wait()
-	if !keep {
+	if keep {
+		p.settle()
+	} else {
 		errs = append(errs, p.removeAll(all))
 	}
 	p.eventsMu.Lock()

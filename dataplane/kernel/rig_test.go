@@ -273,7 +273,7 @@ func TestSuite(t *testing.T) {
 	needKernel(t)
 	planetest.Run(t, func(t *testing.T) planetest.Rig {
 		r := newRig(t)
-		return planetest.Rig{Plane: r.plane, Traffic: r, Kernel: true}
+		return planetest.Rig{Plane: r.plane, Traffic: r, Kernel: true, Settle: r.plane.settle}
 	})
 }
 

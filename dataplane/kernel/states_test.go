@@ -35,6 +35,7 @@ func TestRandomStates(t *testing.T) {
 			for step := range steps {
 				w.step()
 				if step%every == every-1 {
+					p.settle()
 					same(t, kernelState(t), w.declared(strangers), fmt.Sprintf("seed %d step %d", seed, step))
 				}
 			}

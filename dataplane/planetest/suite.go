@@ -22,6 +22,8 @@ type Rig struct {
 	// to nftables, counts padding for confidentiality as content, and its counters of a namespace do
 	// not tell a dummy packet from a broken one.
 	Kernel bool
+	// Settle ends the time for which a plane keeps what was replaced; nil for one that keeps nothing.
+	Settle func()
 }
 
 // Traffic is both sides of a plane: the host that sends and receives inner packets, and the network

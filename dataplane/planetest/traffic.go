@@ -266,6 +266,9 @@ func testRekey(t *testing.T, b *bench) {
 	b.wantEvent(dataplane.Event{Kind: dataplane.FirstInbound, Interface: "fvt0", SPIIn: old.SPIIn}, "its first packet")
 
 	b.apply(NewInterface("fvt0", fresh))
+	if b.Settle != nil {
+		b.Settle()
+	}
 	b.notIn("fvt0", eOld.Seal(in, 4, Options{}), eNew, "the old SA is deleted")
 	if c := b.counters("fvt0"); c.OutPackets != 3 || c.InPackets != 3 || len(c.Children) != 1 {
 		t.Errorf("the interface's counters do not span the rekey: %+v", c)
