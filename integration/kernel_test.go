@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,6 +70,7 @@ func TestKernelCoreFamilies(t *testing.T) {
 // rekeyUnderTraffic renews the keys of all children, first from the spokes' side, then from the hub's.
 func rekeyUnderTraffic(t *testing.T, hub *flexvpn, spokes []*flexvpn) {
 	t.Helper()
+	why := watchDrops(t, append(slices.Clone(spokes), hub)...)
 	var pings []*netlab.Proc
 	var said []*syncBuffer
 	for _, f := range spokes {
@@ -100,9 +102,14 @@ func rekeyUnderTraffic(t *testing.T, hub *flexvpn, spokes []*flexvpn) {
 		_ = p.Cmd.Process.Signal(syscall.SIGINT)
 		<-p.Done()
 		// TODO: with IPv6 outside (every second of the spokes) one packet in some four thousand was seen
-		// to be lost to a rekey; why is not known yet. None may be.
+		// to be lost to a rekey, before replaced states lingered; none may be. The drops that are logged say
+		// whether one still is, and why.
 		known := i % 2
-		if missing, last := gaps(said[i].String()); len(missing) > known || last < 20 {
+		missing, last := gaps(said[i].String())
+		if len(missing) > 0 {
+			t.Logf("%s lost packets %v of %d; since the first rekey there were\n%s", spokes[i].node.Name, missing, last, why.since(t))
+		}
+		if len(missing) > known || last < 20 {
 			t.Errorf("%s lost packets %v of %d to a rekey:\n%s", spokes[i].node.Name, missing, last, lastLines(said[i].String(), 4))
 		}
 	}
