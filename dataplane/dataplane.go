@@ -42,7 +42,7 @@ type Mode uint8
 // The modes, named as in the virtual-template.
 const (
 	IPsec Mode = iota + 1 // native tunnel mode, any inner family
-	GRE                   // GRE inside ESP, transport mode
+	GRE                   // GRE inside ESP, in transport or tunnel mode as each child says
 )
 
 // String names the mode as the configuration does.
@@ -141,9 +141,20 @@ type Child struct {
 	IntegIn, IntegOut secret.Bytes
 	Transport         bool
 	ESN               bool
-	ReplayWindow      uint32         // packets; 0: 1024
-	Local, Remote     []netip.Prefix // inner selectors; empty: any. Checked on both directions in mode IPsec
-	Limits            Limits
+	ReplayWindow      uint32 // packets; 0: 1024
+	// Local and Remote are the inner selectors; empty: any. Checked on both directions in mode IPsec.
+	// With GRE in tunnel mode they are one host each, the ends of GRE; see [Child.GREEnds].
+	Local, Remote []netip.Prefix
+	Limits        Limits
+}
+
+// GREEnds are the addresses of the IP header between ESP and GRE; ok is false when a child of mode
+// GRE has none, because it is in transport mode.
+func (c *Child) GREEnds() (local, remote netip.Addr, ok bool) {
+	if c.Transport || len(c.Local) != 1 || len(c.Remote) != 1 {
+		return local, remote, false
+	}
+	return c.Local[0].Addr(), c.Remote[0].Addr(), true
 }
 
 // Limits end an SA by use; zero fields do not. Soft limits ask for a rekey, hard ones stop the SA.

@@ -130,8 +130,8 @@ func (c *Child) validate(m Mode) error {
 	if c.SPIIn < firstSPI || c.SPIOut < firstSPI {
 		return fmt.Errorf("SPIs %#x and %#x: must be at least %d", c.SPIIn, c.SPIOut, firstSPI)
 	}
-	if c.Transport != (m == GRE) {
-		return errors.New("mode gre needs transport-mode SAs, mode ipsec tunnel-mode SAs")
+	if c.Transport && m != GRE {
+		return errors.New("mode ipsec needs tunnel-mode SAs")
 	}
 	if c.ReplayWindow > MaxReplayWindow {
 		return fmt.Errorf("replay window %d: must be at most %d", c.ReplayWindow, MaxReplayWindow)
@@ -142,6 +142,18 @@ func (c *Child) validate(m Mode) error {
 				return errors.New("a selector is not valid")
 			}
 		}
+	}
+	if m == GRE && !c.Transport {
+		return c.validateEnds()
+	}
+	return nil
+}
+
+// validateEnds checks the selectors that name the ends of GRE in tunnel mode.
+func (c *Child) validateEnds() error {
+	local, remote, ok := c.GREEnds()
+	if !ok || !c.Local[0].IsSingleIP() || !c.Remote[0].IsSingleIP() || local.Is4() != remote.Is4() || local.Is4In6() || remote.Is4In6() {
+		return fmt.Errorf("GRE in tunnel mode needs selectors of one host each, of one family: they are %v and %v", c.Local, c.Remote)
 	}
 	return nil
 }

@@ -236,7 +236,7 @@ func (d *device) outTemplate(spec *dataplane.Interface) *xfrm.Template {
 
 // gre is the selector of a GRE device's packets.
 func (d *device) gre(dir xfrm.PolicyDirection) xfrm.Selector {
-	s := xfrm.Selector{Src: netip.PrefixFrom(d.plane.local(), 32), Dst: netip.PrefixFrom(d.peer, 32), Protocol: unix.IPPROTO_GRE}
+	s := xfrm.Selector{Src: netip.PrefixFrom(d.ends.local, 32), Dst: netip.PrefixFrom(d.ends.peer, 32), Protocol: unix.IPPROTO_GRE}
 	if dir == xfrm.PolicyIn {
 		s.Src, s.Dst = s.Dst, s.Src
 	}

@@ -88,8 +88,11 @@ func inner(octets, packets uint64, overhead int) uint64 {
 }
 
 // overhead is what a state counts of a packet before it encrypts it, and after it decrypted it: GRE's
-// header, without options, as we send and as peers do.
+// header, without options, as we send and as peers do, and in tunnel mode the IP header before it.
 func (d *device) overhead() int {
+	if d.mode == dataplane.GRE && d.ends.real {
+		return 20 + 4
+	}
 	if d.mode == dataplane.GRE {
 		return 4
 	}

@@ -23,8 +23,8 @@ type device struct {
 	id     uint32 // request identifier, and if_id in mode ipsec
 	index  uint32 // of the link
 	mode   dataplane.Mode
-	front  string     // the VRF of outer packets
-	peer   netip.Addr // invented, for GRE
+	front  string // the VRF of outer packets
+	ends   ends   // of GRE
 
 	mu       sync.Mutex // guards these, and the order of what the kernel is told
 	spec     dataplane.Interface
@@ -167,7 +167,7 @@ func (c *child) locate(p dataplane.Path) {
 }
 
 func (d *device) xfrmMode() uint8 {
-	if d.mode == dataplane.GRE {
+	if d.mode == dataplane.GRE && !d.ends.real {
 		return xfrm.BEET
 	}
 	return xfrm.Tunnel
@@ -274,7 +274,7 @@ func (d *device) makeLink(spec *dataplane.Interface) ([]*nlmsg.Message, error) {
 		all = append(all, address(unix.RTM_NEWADDR, d.index, p, unix.RT_SCOPE_UNIVERSE))
 	}
 	if d.mode == dataplane.GRE && l.under != 0 {
-		all = append(all, route(unix.RTM_NEWROUTE, netip.PrefixFrom(d.peer, 32), l.under))
+		all = append(all, route(unix.RTM_NEWROUTE, netip.PrefixFrom(d.ends.peer, 32), l.under))
 	}
 	return all, nil
 }
@@ -282,7 +282,7 @@ func (d *device) makeLink(spec *dataplane.Interface) ([]*nlmsg.Message, error) {
 func (d *device) link(spec *dataplane.Interface) *link {
 	return &link{
 		name: d.name, index: d.index, mtu: spec.MTU, alias: spec.Alias, mode: d.mode, ifID: d.id,
-		local: d.plane.local(), peer: d.peer, clear: spec.DF == dataplane.DFClear,
+		local: d.ends.local, peer: d.ends.peer, clear: spec.DF == dataplane.DFClear,
 	}
 }
 
@@ -299,7 +299,7 @@ func (d *device) routes() []*nlmsg.Message {
 	if d.mode != dataplane.GRE || d.front == "" {
 		return nil
 	}
-	return []*nlmsg.Message{route(unix.RTM_DELROUTE, netip.PrefixFrom(d.peer, 32), 0)}
+	return []*nlmsg.Message{route(unix.RTM_DELROUTE, netip.PrefixFrom(d.ends.peer, 32), 0)}
 }
 
 func (d *device) deletions() (all []*nlmsg.Message) {

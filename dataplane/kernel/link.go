@@ -47,14 +47,24 @@ func (l *link) create() []*nlmsg.Message {
 	add.String(unix.IFLA_IFNAME, l.name).Uint32(unix.IFLA_MTU, uint32(l.mtu))
 	add.Nest(unix.IFLA_LINKINFO, func(m *nlmsg.Message) {
 		if l.mode == dataplane.GRE {
-			m.Attr(unix.IFLA_INFO_KIND, []byte("gre"))
-			m.Nest(unix.IFLA_INFO_DATA, l.gre)
+			l.kindGRE(m)
 			return
 		}
 		m.Attr(unix.IFLA_INFO_KIND, []byte("xfrm"))
 		m.Nest(unix.IFLA_INFO_DATA, func(m *nlmsg.Message) { m.Uint32(xfrmLink, l.under).Uint32(xfrmIfID, l.ifID) })
 	})
 	return []*nlmsg.Message{add, l.set(), linkMessage(unix.RTM_NEWLINK, 0, "bring up interface "+l.name, l.index, unix.IFF_UP)}
+}
+
+func (l *link) kindGRE(m *nlmsg.Message) {
+	m.Attr(unix.IFLA_INFO_KIND, []byte("gre"))
+	m.Nest(unix.IFLA_INFO_DATA, l.gre)
+}
+
+// retarget gives a GRE device other ends. Without an MTU the kernel would choose one.
+func (l *link) retarget() *nlmsg.Message {
+	m := linkMessage(unix.RTM_NEWLINK, 0, "change the ends of interface "+l.name, l.index, 0).Uint32(unix.IFLA_MTU, uint32(l.mtu))
+	return m.Nest(unix.IFLA_LINKINFO, l.kindGRE)
 }
 
 func (l *link) gre(m *nlmsg.Message) {

@@ -12,6 +12,10 @@
 // transport mode on the wire (no IP options are sent), but here it gives every spoke an address of its
 // own: spokes behind one NAT, outer addresses that move, and IPv6 outside are all the same to GRE.
 //
+// Mode gre with SAs in tunnel mode: a GRE device between the two addresses that the selectors name, a
+// pair of tunnel-mode states, two policies for protocol 47. The addresses are in the packets, so that
+// nothing can be invented here.
+//
 // Which child sends is the SPI in the template of the outgoing policies. So a switch is one message,
 // and a state that does not send keeps its sequence numbers, which must never begin again under a key.
 //
@@ -79,6 +83,7 @@ type Plane struct {
 	byName   map[string]*device
 	byNumber map[uint32]*device
 	spis     map[uint32]*device // by SPIIn
+	greEnds  map[ends]*device   // GRE in tunnel mode
 	next     uint32             // the lowest number never given
 	free     []uint32
 	closed   bool
@@ -130,7 +135,7 @@ func New(o Options) (*Plane, error) {
 	}
 	p := &Plane{
 		opt: o, tag: tagOf(o.Node), next: 1, done: make(chan struct{}), changed: make(chan struct{}, 1),
-		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{},
+		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{}, greEnds: map[ends]*device{},
 		events: make(chan dataplane.Event, eventQueue), dir: atLeast(6, 10), linger: lingering,
 	}
 	if err := p.open(); err != nil {
@@ -204,6 +209,10 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 			return err
 		}
 		return p.create(&spec)
+	case !d.ends.serve(&spec):
+		if err := p.retarget(d, &spec); err != nil {
+			return fmt.Errorf("interface %s: %w", spec.Name, explain(err))
+		}
 	}
 	return d.apply(&spec)
 }
@@ -221,7 +230,11 @@ func (p *Plane) create(spec *dataplane.Interface) error {
 			return fmt.Errorf("interface %s: %w", spec.Name, err)
 		}
 	}
-	d, err := p.register(spec)
+	e, err := endsOf(spec)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", spec.Name, err)
+	}
+	d, err := p.register(spec, e)
 	if err != nil {
 		return err
 	}
@@ -235,11 +248,14 @@ func (p *Plane) create(spec *dataplane.Interface) error {
 }
 
 // register gives an interface its number.
-func (p *Plane) register(spec *dataplane.Interface) (*device, error) {
+func (p *Plane) register(spec *dataplane.Interface, e ends) (*device, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, dataplane.ErrClosed
+	}
+	if err := p.alone(e); err != nil {
+		return nil, fmt.Errorf("interface %s: %w", spec.Name, err)
 	}
 	n := p.next
 	if len(p.free) > 0 {
@@ -249,11 +265,17 @@ func (p *Plane) register(spec *dataplane.Interface) (*device, error) {
 		p.next--
 		return nil, fmt.Errorf("interface %s: the range %s of invented addresses is used up: give kernel.gre-range a larger one", spec.Name, p.opt.Range)
 	}
+	if !e.real {
+		e = ends{local: p.local(), peer: p.peer(n)}
+	}
 	d := &device{
 		plane: p, name: spec.Name, number: n, id: p.tag | n, index: indexShift | p.tag>>3&0x0ff00000 | n,
-		mode: spec.Mode, front: spec.TransportVRF, peer: p.peer(n),
+		mode: spec.Mode, front: spec.TransportVRF, ends: e,
 	}
 	p.byName[d.name], p.byNumber[n] = d, d
+	if e.real {
+		p.greEnds[e] = d
+	}
 	return d, nil
 }
 
@@ -268,6 +290,9 @@ func (p *Plane) forget(d *device) error {
 	}
 	if p.byName[d.name] == d {
 		delete(p.byName, d.name)
+	}
+	if p.greEnds[d.ends] == d {
+		delete(p.greEnds, d.ends)
 	}
 	if p.byNumber[d.number] == d {
 		delete(p.byNumber, d.number)

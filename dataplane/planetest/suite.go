@@ -192,10 +192,18 @@ func testRefuses(t *testing.T, b *bench) {
 		"IPv6 with an MTU under 1280": func(i *dataplane.Interface) {
 			i.MTU, i.Addresses = 1279, []netip.Prefix{netip.MustParsePrefix("2001:db8::1/64")}
 		},
-		"an outbound child that is none":   func(i *dataplane.Interface) { i.Outbound = 0x9999 },
-		"two children of one SPI":          func(i *dataplane.Interface) { i.Children = append(i.Children, gcm(0x1001)) },
-		"a reserved SPI":                   func(i *dataplane.Interface) { i.Children = append(i.Children, gcm(255)) },
-		"tunnel-mode SAs in mode gre":      func(i *dataplane.Interface) { i.Mode = dataplane.GRE },
+		"an outbound child that is none":  func(i *dataplane.Interface) { i.Outbound = 0x9999 },
+		"two children of one SPI":         func(i *dataplane.Interface) { i.Children = append(i.Children, gcm(0x1001)) },
+		"a reserved SPI":                  func(i *dataplane.Interface) { i.Children = append(i.Children, gcm(255)) },
+		"GRE in tunnel mode without ends": func(i *dataplane.Interface) { i.Mode = dataplane.GRE },
+		"GRE in tunnel mode between networks": func(i *dataplane.Interface) {
+			i.Mode = dataplane.GRE
+			i.Children[0].Local, i.Children[0].Remote = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("10.7.7.7/32")}
+		},
+		"GRE in tunnel mode between families": func(i *dataplane.Interface) {
+			i.Mode = dataplane.GRE
+			i.Children[0].Local, i.Children[0].Remote = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, []netip.Prefix{netip.MustParsePrefix("2001:db8::7/128")}
+		},
 		"transport-mode SAs in mode ipsec": func(i *dataplane.Interface) { i.Children[0].Transport = true },
 		"a replay window over the limit":   func(i *dataplane.Interface) { i.Children[0].ReplayWindow = 4097 },
 		"children without a path":          func(i *dataplane.Interface) { i.Path = dataplane.Path{} },

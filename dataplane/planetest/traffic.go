@@ -17,6 +17,7 @@ var trafficTests = []struct {
 }{
 	{"algorithms", testAlgorithms},
 	{"gre", testGRE},
+	{"gre in tunnel mode", testGRETunnel},
 	{"replay", testReplay},
 	{"window", testWindow},
 	{"extended sequence numbers", testESN},

@@ -49,9 +49,12 @@ type forwarding struct {
 }
 
 // next is the next header of ESP for an inner packet of the IP version.
-func (f *forwarding) next(version uint8) uint8 {
+func (f *forwarding) next(p *policy, version uint8) uint8 {
+	if p.greIP != nil {
+		version = p.greIP[0] >> 4
+	}
 	switch {
-	case f.gre != 0:
+	case f.gre != 0 && p.greIP == nil:
 		return protoGRE
 	case version == 6:
 		return protoIPv6
@@ -85,7 +88,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 	c := &change{spec: spec}
 	for i := range spec.Children {
 		child := &spec.Children[i]
-		s, err := d.child(child)
+		s, err := d.child(spec.Mode, child)
 		if err != nil {
 			return nil, fmt.Errorf("interface %s, child %#08x: %w", d.name, child.SPIIn, err)
 		}
@@ -93,7 +96,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 			c.added = append(c.added, s)
 		}
 		c.sas = append(c.sas, s)
-		c.policies = append(c.policies, newPolicy(child))
+		c.policies = append(c.policies, newPolicy(spec.Mode, child))
 	}
 	for _, s := range d.sas {
 		if !slices.Contains(c.sas, s) {
@@ -104,7 +107,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 }
 
 // child is the SA of a child: the one that is there, with its counters and replay state, or a new one.
-func (d *device) child(c *dataplane.Child) (*sa, error) {
+func (d *device) child(m dataplane.Mode, c *dataplane.Child) (*sa, error) {
 	for _, s := range d.sas {
 		if s.spiIn != c.SPIIn {
 			continue
@@ -116,7 +119,7 @@ func (d *device) child(c *dataplane.Child) (*sa, error) {
 		}
 		return s, nil
 	}
-	return newSA(d, c)
+	return newSA(d, m, c)
 }
 
 // insert makes the new SAs receive. On error none does.

@@ -140,7 +140,7 @@ func (r *receiver) deliver(payload []byte, next uint8) dropReason {
 	if next == protoNone {
 		return delivered // a dummy packet: RFC 4303 section 2.6 wants it discarded without a word
 	}
-	payload, reason := r.forward.unwrap(payload, next)
+	payload, reason := r.forward.unwrap(r.policy, payload, next)
 	if reason != delivered {
 		return reason
 	}
@@ -163,7 +163,14 @@ func (r *receiver) deliver(payload []byte, next uint8) dropReason {
 }
 
 // unwrap takes off what stands between ESP and the inner packet in the interface's mode.
-func (f *forwarding) unwrap(payload []byte, next uint8) ([]byte, dropReason) {
+func (f *forwarding) unwrap(p *policy, payload []byte, next uint8) ([]byte, dropReason) {
+	if p.greIP != nil {
+		var reason dropReason
+		if payload, reason = p.takeGREIP(payload, next); reason != delivered {
+			return nil, reason
+		}
+		next = protoGRE
+	}
 	if f.gre != 0 {
 		if next != protoGRE {
 			return nil, dropProtocol

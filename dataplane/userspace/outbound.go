@@ -141,17 +141,19 @@ func (w *worker) segment(d *device, f *forwarding, policy *policy, n int) bool {
 		w.plane.drop(dropExpired, 1)
 		return false
 	}
-	payload := n + f.gre
+	head := len(policy.greIP) + f.gre
+	payload := head + n
 	packet := w.room(d, s.out.size(payload))
 	binary.BigEndian.PutUint32(packet, s.spiOut)
 	binary.BigEndian.PutUint32(packet[4:], uint32(seq))
 	body := packet[espHeader+s.out.iv : len(packet)-s.out.icv]
-	w.split.write(body[f.gre:payload])
-	version := body[f.gre] >> 4
+	w.split.write(body[head:payload])
+	version := body[head] >> 4
 	if f.gre != 0 {
-		putGRE(body, version)
+		putGRE(body[len(policy.greIP):], version)
+		putGREIP(body[:payload], policy.greIP)
 	}
-	finish(body, payload, f.next(version))
+	finish(body, payload, f.next(policy, version))
 	s.out.seal(packet, seq)
 	w.batch.payload += n
 	return true

@@ -54,6 +54,9 @@ type use struct{ packets, bytes uint64 }
 type policy struct {
 	local, remote selector
 	limits        dataplane.Limits
+	// greIP is the IP header between ESP and GRE, its lengths open; nil: there is none, as in
+	// transport mode.
+	greIP []byte
 }
 
 // identitySeed makes identities useless outside this process.
@@ -81,7 +84,7 @@ func flag(b bool) uint64 {
 	return 0
 }
 
-func newSA(owner *device, c *dataplane.Child) (*sa, error) {
+func newSA(owner *device, m dataplane.Mode, c *dataplane.Child) (*sa, error) {
 	s := &sa{spiIn: c.SPIIn, spiOut: c.SPIOut, esn: c.ESN, owner: owner, identity: identify(c)}
 	var err error
 	if s.in.opener, s.in.shape, err = newOpener(c); err != nil {
@@ -91,12 +94,16 @@ func newSA(owner *device, c *dataplane.Child) (*sa, error) {
 		return nil, err
 	}
 	s.in.window = newWindow(c.ReplayWindow)
-	s.policy.Store(newPolicy(c))
+	s.policy.Store(newPolicy(m, c))
 	return s, nil
 }
 
-func newPolicy(c *dataplane.Child) *policy {
-	return &policy{local: newSelector(c.Local), remote: newSelector(c.Remote), limits: c.Limits}
+func newPolicy(m dataplane.Mode, c *dataplane.Child) *policy {
+	p := &policy{local: newSelector(c.Local), remote: newSelector(c.Remote), limits: c.Limits}
+	if local, remote, ok := c.GREEnds(); ok && m == dataplane.GRE {
+		p.greIP = greIP(local, remote)
+	}
+	return p
 }
 
 // sequenceSoon is where an SA without ESN asks to be replaced even when no limit is set: there is
