@@ -90,7 +90,9 @@ func (c *Client) policy(addr, local netip.Addr) (*ikev2.Policy, error) {
 	t := c.cfg.Client.Tunnel
 	pol.InitialContact = true
 	pol.TSLocal, pol.TSRemote = selectors(t.Mode, local, addr)
-	pol.Transport, pol.RequireTransport = t.Mode == "gre", t.Mode == "gre"
+	// A hub that declines transport mode gets GRE in tunnel mode (RFC 7296 section 1.3.1: the SA then
+	// is in tunnel mode, unless this end deletes it).
+	pol.Transport = t.Mode == "gre"
 	pol.Config = authz.Request(authz.Wanted{Address: t.Negotiated, Version: c.cfg.Version})
 	// A spoke with another hub to go to must not wait as long as a lone peer would.
 	pol.RetransmitTries = 4

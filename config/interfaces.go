@@ -30,7 +30,7 @@ type rawTemplate struct {
 
 func (t *rawTemplate) keys() []key {
 	return append([]key{
-		{name: "mode", part: choice(&t.mode, "auto", "gre", "ipsec"), def: "auto", example: "ipsec", doc: "What spokes may ask for: `gre` is GRE in transport mode, `ipsec` is native tunnel mode, `auto` takes what the spoke proposes."},
+		{name: "mode", part: choice(&t.mode, "auto", "gre", "ipsec"), def: "auto", example: "ipsec", doc: "What spokes may ask for: `gre` is GRE, in transport mode or, for a spoke that does not ask for that, in tunnel mode; `ipsec` is native tunnel mode, `auto` takes what the spoke proposes."},
 		{name: "address", part: oneOrListOf(&t.addresses, hostPrefix), otherwise: "`unnumbered` says whose", example: "[10.1.1.1/32, 2001:db8:1::1/128]", doc: "The hub's addresses on each virtual-access interface, at most one of each family; all spokes see the same. Addresses of hosts, without a network: every interface would own it."},
 		unnumberedKey(&t.attach.unnumbered),
 		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
@@ -65,7 +65,7 @@ type rawTunnel struct {
 
 func (t *rawTunnel) keys() []key {
 	return append([]key{
-		{name: "mode", part: choice(&t.mode, "gre", "ipsec"), def: "gre", example: "ipsec", doc: "`gre` is GRE in transport mode, `ipsec` is native tunnel mode."},
+		{name: "mode", part: choice(&t.mode, "gre", "ipsec"), def: "gre", example: "ipsec", doc: "`gre` is GRE in transport mode, or in tunnel mode where the hub declines transport; `ipsec` is native tunnel mode."},
 		{name: "address", part: &t.address, def: "negotiated", example: "negotiated", doc: "`negotiated` takes the addresses that the hub assigns; otherwise the tunnel's own, at most one of each family."},
 		{name: "source", part: dynamicOr(&t.source), def: "dynamic", example: "203.0.113.7", doc: "Local address of the tunnel; `dynamic` leaves it to the routing table."},
 		{name: "destination", part: choice(&t.destination, "dynamic"), def: "dynamic", example: "dynamic", doc: "`dynamic`: the peer that the client connects to."},

@@ -207,7 +207,7 @@ func TestAnswerLimit(t *testing.T) {
 	iketest.Want[ikev2.Closed](p.Spoke, "the refusal arrived")
 }
 
-// A GRE spoke asks for transport mode and needs it.
+// A spoke asks for transport mode, and may need it.
 func TestTransportMode(t *testing.T) {
 	p := iketest.NewPair(t)
 	p.Spoke.Policy.Transport, p.Spoke.Policy.RequireTransport = true, true
@@ -229,8 +229,21 @@ func TestTransportMode(t *testing.T) {
 	}
 	p.Spoke.Initiate()
 	p.Deliver()
-	iketest.Want[ikev2.Closed](p.Spoke, "GRE cannot do without")
+	iketest.Want[ikev2.Closed](p.Spoke, "it was said to be needed")
 	iketest.Want[ikev2.Closed](p.Hub, "deleted")
+
+	// Who can do without goes on in tunnel mode, and rekeys in it.
+	declines := p.Hub.World.Authorize
+	p = iketest.NewPair(t)
+	p.Spoke.Policy.Transport, p.Hub.World.Authorize = true, declines
+	p.Spoke.Initiate()
+	p.Deliver()
+	if e := iketest.Want[ikev2.Established](p.Spoke, "tunnel mode will do"); e.Child.Transport {
+		t.Error("transport mode was declined")
+	}
+	p.Hub.RekeyChild()
+	p.Deliver()
+	p.WantConsistent("tunnel mode survives a rekeying")
 }
 
 // Section 2.9: the responder narrows, each family and protocol for itself.

@@ -69,6 +69,12 @@ func TestGRESelectorsNameTheOuterPacketsAndBindNothingInside(t *testing.T) {
 	if got.Mode != dataplane.GRE || !child.Transport || child.Local != nil || child.Remote != nil {
 		t.Errorf("mode %s, child %+v", got.Mode, child)
 	}
+	c.Transport = false
+	child = Build(&config.VirtualTemplate{}, Clone{Name: "va2", Decision: Decision{Mode: dataplane.GRE}, Child: c}).Children[0]
+	if local, remote, ok := child.GREEnds(); !ok || local.String() != "203.0.113.1" || remote.String() != "198.51.100.7" {
+		t.Errorf("in tunnel mode GRE runs from %s to %s (%t)", local, remote, ok)
+	}
+	child = got.Children[0]
 	if child.Integ != 12 || !child.IntegIn.Equal(c.IntegIn) || !child.IntegOut.Equal(c.IntegOut) || got.MTU != 1400 {
 		t.Errorf("integrity or MTU is lost: %+v", got)
 	}

@@ -71,11 +71,11 @@ func isGRE(list []wire.Selector) bool {
 	return len(list) > 0
 }
 
-// decideGRE takes GRE in transport mode only, which is what IOS sends by default: GRE inside ESP
-// tunnel mode would be legal (one more IP header) but no data plane here carries it.
+// decideGRE takes GRE in transport mode, which is what IOS sends by default, and in tunnel mode where
+// the peer does not ask for transport: one more IP header, whose addresses are the selectors.
 func decideGRE(p Proposal) (Decision, string) {
 	if !p.Transport {
-		return Decision{}, "the peer wants GRE in tunnel mode, which is not supported: set mode transport in its transform set"
+		return decideGRETunnel(p)
 	}
 	// In transport mode the selectors are the packets' outer addresses: a peer whose selector is
 	// another host could send nothing that reaches it.
@@ -83,6 +83,19 @@ func decideGRE(p Proposal) (Decision, string) {
 		return Decision{}, fmt.Sprintf("the peer wants GRE from %s but comes from %s: use one address as tunnel source and for IKE", selectors(p.TSi), p.Outer)
 	}
 	return Decision{Mode: dataplane.GRE, Transport: true, TSi: p.TSi, TSr: p.TSr}, ""
+}
+
+// decideGRETunnel narrows the selectors to the first pair of one family: the ends of GRE, which are
+// two addresses.
+func decideGRETunnel(p Proposal) (Decision, string) {
+	for n, i := range p.TSi {
+		for m, r := range p.TSr {
+			if i.Start.IsValid() && i.Start.Is4() == r.Start.Is4() {
+				return Decision{Mode: dataplane.GRE, TSi: p.TSi[n : n+1], TSr: p.TSr[m : m+1]}, ""
+			}
+		}
+	}
+	return Decision{}, fmt.Sprintf("the peer wants GRE in tunnel mode from %s to %s, addresses of two families: propose ends of one, or set mode transport in its transform set", selectors(p.TSi), selectors(p.TSr))
 }
 
 func anyHost(list []wire.Selector, a netip.Addr) bool {

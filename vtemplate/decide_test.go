@@ -62,7 +62,10 @@ func TestDecide(t *testing.T) {
 		"and over IPv6":                             {mode: "auto", p: Proposal{TSi: ts(47, "2001:db8::7/128"), TSr: ts(47, "2001:db8::1/128"), Transport: true, Outer: netip.MustParseAddr("2001:db8::7")}, want: "gre true 2001:db8::7 proto 47 | 2001:db8::1 proto 47"},
 		"an assigned address does not narrow GRE":   {mode: "auto", p: gre, change: func(p *Proposal) { p.Assigned = addrs("10.1.1.2") }, want: "gre true 198.51.100.7 proto 47 | 203.0.113.1 proto 47"},
 		"GRE is refused by mode ipsec":              {mode: "ipsec", p: gre, refusing: "the peer wants GRE, virtual-template 1 is mode ipsec"},
-		"GRE in tunnel mode is refused":             {mode: "auto", p: gre, change: func(p *Proposal) { p.Transport = false }, refusing: "GRE in tunnel mode"},
+		"GRE in tunnel mode keeps the ends":         {mode: "auto", p: gre, change: func(p *Proposal) { p.Transport = false }, want: "gre false 198.51.100.7 proto 47 | 203.0.113.1 proto 47"},
+		"they may be others than those of IKE":      {mode: "gre", p: gre, change: func(p *Proposal) { p.Transport, p.Outer = false, netip.MustParseAddr("192.0.2.9") }, want: "gre false 198.51.100.7 proto 47 | 203.0.113.1 proto 47"},
+		"of several ends the first pair is taken":   {mode: "auto", p: Proposal{TSi: ts(47, "2001:db8::7/128", "10.0.0.7/32"), TSr: ts(47, "10.0.0.1/32", "10.0.0.2/32")}, want: "gre false 10.0.0.7 proto 47 | 10.0.0.1 proto 47"},
+		"GRE between two families is refused":       {mode: "auto", p: Proposal{TSi: ts(47, "10.0.0.7/32"), TSr: ts(47, "2001:db8::1/128")}, refusing: "addresses of two families"},
 		"GRE from another host than IKE is refused": {mode: "auto", p: gre, change: func(p *Proposal) { p.Outer = netip.MustParseAddr("192.0.2.9") }, refusing: "comes from 192.0.2.9"},
 		"protocol 47 between networks is no GRE":    {mode: "gre", p: Proposal{TSi: ts(47, "198.51.100.0/24"), TSr: ts(47, "203.0.113.1/32"), Transport: true}, refusing: "the peer wants native IPsec"},
 
@@ -133,8 +136,8 @@ func FuzzDecide(f *testing.F) {
 				t.Fatalf("%s was not proposed (%s)", s, selectors(p.TSi))
 			}
 		}
-		if d.Mode == dataplane.GRE && !d.Transport {
-			t.Fatal("GRE without transport mode")
+		if d.Mode == dataplane.GRE && !d.Transport && (len(d.TSi) != 1 || len(d.TSr) != 1) {
+			t.Fatalf("GRE in tunnel mode between %s and %s", selectors(d.TSi), selectors(d.TSr))
 		}
 	})
 }
