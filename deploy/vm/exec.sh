@@ -7,7 +7,7 @@
 # console and a dump of the kernel's state.
 #
 #   VMKERNEL=6.1|6.12   which kernel (default 6.1)
-#   VMTIMEOUT=600       seconds after which the machine is given up
+#   VMTIMEOUT=1500      seconds after which the machine is given up
 #   VMMEM=1024 VMSMP=2  its memory in MiB and its processors
 #   VMACCEL=kvm         faster where KVM works; it is not used by itself, because nested it may hang
 set -uo pipefail
@@ -57,7 +57,7 @@ for _ in $(seq 500); do
 	sleep .02
 done
 # QEMU's emulation of cmpxchg16b makes 6.12 crash at boot now and then: the machine lacks it.
-timeout -k 5 "${VMTIMEOUT:-600}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tcg,thread=multi}" -cpu max,-cx16 \
+timeout -k 5 "${VMTIMEOUT:-1500}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tcg,thread=multi}" -cpu max,-cx16 \
 	-smp "${VMSMP:-2}" -m "$memory" -object memory-backend-memfd,id=mem,size="${memory}M",share=on -numa node,memdev=mem \
 	-chardev socket,id=root,path="$work/root" -device vhost-user-fs-pci,chardev=root,tag=root \
 	-chardev socket,id=out,path="$work/out.sock" -device vhost-user-fs-pci,chardev=out,tag=out \
@@ -67,7 +67,7 @@ timeout -k 5 "${VMTIMEOUT:-600}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tc
 status=$(sed -n 's/.*VMEXIT \([0-9]*\)$/\1/p' "$work/console" | tail -n 1)
 [ -z "$profile" ] || [ ! -f "$work/out/profile" ] || cp "$work/out/profile" "$profile"
 if [ "${status:-125}" != 0 ]; then
-	[ -n "$status" ] || echo "exec.sh: the machine ended without an exit status: it crashed or took longer than ${VMTIMEOUT:-600} s" >&2
+	[ -n "$status" ] || echo "exec.sh: the machine ended without an exit status: it crashed or took longer than ${VMTIMEOUT:-1500} s" >&2
 	keep=$here/../../artifacts/vm-$(basename "$1")-$kernel
 	rm -rf "$keep"
 	mkdir -p "$keep"

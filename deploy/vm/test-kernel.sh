@@ -8,7 +8,7 @@ export FLEXVPN_BINARY="$PWD/bin/flexvpn"
 run() {
 	only=$1
 	shift
-	go test -count=1 -p 1 -timeout 15m -run "$only" "$@"
+	go test -count=1 -p 1 -timeout 25m -run "$only" "$@"
 }
 if [ "${1:-}" = native ]; then
 	export FLEXVPN_VM=1
