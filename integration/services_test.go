@@ -171,7 +171,7 @@ func footprint(t *testing.T, n *netlab.Node) string {
 		words := strings.Fields(line)
 		out, err := n.Run(context.Background(), words[0], words[1:]...)
 		must(t, err)
-		fmt.Fprintf(&b, "# %s\n%s", line, out)
+		fmt.Fprintf(&b, "# %s\n%s", line, strings.ReplaceAll(out, elsewhere, ""))
 	}
 	return b.String()
 }
