@@ -34,9 +34,14 @@ virtual-templates:
 // newPeer is our hub on the kernel plane, 192.0.2.1, and a node for a peer, 192.0.2.2.
 func newPeer(t *testing.T, lab string) (hub *flexvpn, peer *netlab.Node) {
 	t.Helper()
+	return newPeerOn(t, lab, "kernel")
+}
+
+func newPeerOn(t *testing.T, lab, plane string) (hub *flexvpn, peer *netlab.Node) {
+	t.Helper()
 	needKernel(t)
 	s := newStar(t, lab, "hub", "peer")
-	return startFlexvpn(t, s.nodes["hub"], "hub", peerHub, map[string][]byte{"psk": []byte(starPSK)}), s.nodes["peer"]
+	return startFlexvpn(t, s.nodes["hub"], "hub", strings.Replace(peerHub, "dataplane: kernel", "dataplane: "+plane, 1), map[string][]byte{"psk": []byte(starPSK)}), s.nodes["peer"]
 }
 
 // kernelCharon are strongSwan's settings with its ESP in the kernel.
@@ -117,6 +122,35 @@ func TestKernelPeerStrongswanGRE(t *testing.T) {
 	must(t, peer.IP("addr replace "+address.String()+"/32 dev gre7", "route add 10.1.1.1/32 dev gre7 src "+address.String()))
 	if got := carries(t, hub, peer); got.Mode != "gre" {
 		t.Errorf("the session is %+v", got)
+	}
+}
+
+// A peer that does not ask for transport mode has one more IP header: both planes take it off and put
+// it on, as the peer's kernel does.
+func TestKernelPeerStrongswanGRETunnel(t *testing.T) {
+	for plane, conn := range map[string]string{"kernel": "vips = 0.0.0.0", "userspace": "vips = 0.0.0.0\n    encap = yes"} {
+		t.Run(plane, func(t *testing.T) {
+			hub, peer := newPeerOn(t, "kgrt"+plane[:1], plane)
+			must(t, peer.IP("link add gre7 type gre local 192.0.2.2 remote 192.0.2.1 ttl 64", "link set gre7 mtu 1380 up"))
+			swan := startCharon(t, peer, kernelCharon, swanKernel(conn, "local_ts = 192.0.2.2/32[gre]\n        remote_ts = 192.0.2.1/32[gre]\n        mode = tunnel"), nil)
+			swan.must("--initiate", "--child", "net", "--timeout", "60")
+			address := hub.up().Addresses[0]
+			must(t, peer.IP("addr replace "+address.String()+"/32 dev gre7", "route add 10.1.1.1/32 dev gre7 src "+address.String()))
+			if got := carries(t, hub, peer); got.Mode != "gre" {
+				t.Errorf("the session is %+v", got)
+			}
+			if out := swan.must("--list-sas"); !strings.Contains(out, "TUNNEL") {
+				t.Errorf("the SA is not in tunnel mode:\n%s", out)
+			}
+			swan.must("--rekey", "--child", "net")
+			eventually(t, 20*time.Second, "the child is a new one, alone", func() error {
+				if sas := show[[]view.SA](hub, "sa"); len(sas) != 1 || len(sas[0].Children) != 1 {
+					return fmt.Errorf("the hub shows %+v", sas)
+				}
+				return nil
+			})
+			ping(t, peer, "10.1.1.1", 5, 1300)
+		})
 	}
 }
 
