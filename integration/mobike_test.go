@@ -312,7 +312,7 @@ func TestMobikeHubLosesAddress(t *testing.T) {
 func TestMobikeDeadPath(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub(`, "2001:db8:1::1"`)
+	hub := r.startHub("") // with one other address only, for which path answers first is chance
 	spoke := r.startSpoke("ipsec")
 	spoke.up()
 	nft(t, r.net, `flush ruleset
