@@ -29,10 +29,10 @@ machine() {
 	machine 6.1 ./dataplane/kernel .
 	machine 6.12 ./dataplane/kernel . -short
 	machine 6.1 ./integration '^TestKernelTemplate'
+	machine 6.1 ./integration '^TestKernelPeer'
 } &
 {
 	machine 6.1 ./integration '^TestKernel' -skip '^TestKernel(Peer|Template)'
-	machine 6.1 ./integration '^TestKernelPeer'
 	machine 6.12 ./integration '^TestKernelCore'
 } &
 wait
