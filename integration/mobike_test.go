@@ -43,12 +43,24 @@ func newRoamingLab(t *testing.T) *roamingLab {
 	return r
 }
 
-// startHub starts the hub with both its lines of IPv4 and what more is given as its addresses.
-func (r *roamingLab) startHub(more string) *flexvpn {
+// What a hub may call its own. On a machine under load an answer may take longer than half a second; the
+// spoke then tries all of the hub's addresses, and which one answers first is chance. A test that looks at
+// one address of the hub gives it no other of that family.
+const (
+	oneLine      = `192.0.2.1`
+	twoLines     = `192.0.2.1, 203.0.113.1`
+	bothFamilies = `192.0.2.1, "2001:db8:1::1"`
+)
+
+// either: which of the hub's addresses it is makes no difference. Both ends probe several when they move,
+// and the answer that comes first decides.
+const either = ""
+
+func (r *roamingLab) startHub(addresses string) *flexvpn {
 	r.t.Helper()
 	return startFlexvpn(r.t, r.hub, "hub", `node: hub
 ikev2:
-  addresses: [192.0.2.1, 203.0.113.1`+more+`]
+  addresses: [`+addresses+`]
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
   profiles:
     spokes:
@@ -193,11 +205,11 @@ func TestMobikeSpokeMoves(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			r := newRoamingLab(t)
-			hub := r.startHub(`, "2001:db8:1::1"`)
+			hub := r.startHub(oneLine)
 			spoke := r.startSpoke(mode)
 			spoke.up()
-			if sa := show[[]view.SA](spoke, "sa")[0]; !sa.MOBIKE || fmt.Sprint(sa.Additional) != "[203.0.113.1 2001:db8:1::1]" {
-				t.Errorf("the spoke knows of MOBIKE %v, addresses %v", sa.MOBIKE, sa.Additional)
+			if sa := show[[]view.SA](spoke, "sa")[0]; !sa.MOBIKE {
+				t.Error("the spoke knows nothing of MOBIKE")
 			}
 			s := startStream(t, r.roam, "10.1.1.1")
 			must(t, r.roam.IP("route add default via 198.51.100.129 dev wan2 metric 5"))
@@ -236,7 +248,7 @@ func TestMobikeSpokeMoves(t *testing.T) {
 func TestMobikeSources(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub("")
+	hub := r.startHub(oneLine)
 	text := strings.Replace(spokeText("spoke1", "ipsec", firstHub), "clients:\n  flex1: {",
 		"clients:\n  flex1: {sources: [{sequence: 1, interface: wan1}, {sequence: 2, interface: wan2}], ", 1)
 	spoke := startFlexvpn(t, r.roam, "client", text, map[string][]byte{"psk": []byte(starPSK)})
@@ -259,7 +271,7 @@ func TestMobikeSources(t *testing.T) {
 func TestMobikeAddressReplaced(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub(`, "2001:db8:1::1"`)
+	hub := r.startHub(oneLine)
 	spoke := r.startSpoke("ipsec")
 	spoke.up()
 	s := startStream(t, r.roam, "10.1.1.1")
@@ -276,7 +288,7 @@ func TestMobikeAddressReplaced(t *testing.T) {
 func TestMobikeFromIPv4ToIPv6(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub(`, "2001:db8:1::1"`)
+	hub := r.startHub(bothFamilies)
 	spoke := r.startSpoke("gre")
 	spoke.up()
 	s := startStream(t, r.roam, "10.1.1.1")
@@ -295,9 +307,12 @@ func TestMobikeFromIPv4ToIPv6(t *testing.T) {
 func TestMobikeHubLosesAddress(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub(`, "2001:db8:1::1"`)
+	hub := r.startHub(twoLines)
 	spoke := r.startSpoke("ipsec")
 	spoke.up()
+	if sa := show[[]view.SA](spoke, "sa")[0]; fmt.Sprint(sa.Additional) != "[203.0.113.1]" {
+		t.Errorf("the spoke knows of the hub's addresses %v", sa.Additional)
+	}
 	s := startStream(t, r.roam, "10.1.1.1")
 	must(t, r.hub.IP("addr del 192.0.2.1/24 dev up1"))
 	at(t, hub, "203.0.113.1", "198.51.100.10")
@@ -312,7 +327,7 @@ func TestMobikeHubLosesAddress(t *testing.T) {
 func TestMobikeDeadPath(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub("") // with one other address only, for which path answers first is chance
+	hub := r.startHub(twoLines)
 	spoke := r.startSpoke("ipsec")
 	spoke.up()
 	nft(t, r.net, `flush ruleset
@@ -345,7 +360,7 @@ func TestMobikeNATComesAndGoes(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
 	nft(t, r.net, fmt.Sprintf(roamNAT, "198.51.100.138", 40000, 40999))
-	hub := r.startHub(`, "2001:db8:1::1"`)
+	hub := r.startHub(oneLine)
 	spoke := r.startSpoke("gre")
 	spoke.up()
 	behind := func(what string, want bool) {
@@ -391,15 +406,12 @@ func TestMobikeNATComesAndGoes(t *testing.T) {
 func TestMobikeStrongswanMoves(t *testing.T) {
 	t.Parallel()
 	r := newRoamingLab(t)
-	hub := r.startHub("") // of several families strongSwan takes whichever it likes
+	hub := r.startHub(twoLines) // of several families strongSwan takes whichever it likes
 	swan := startStrongswan(t, r.roam, swanText(false), nil)
 	swan.must("--initiate", "--child", "net", "--timeout", "15")
 	if sa := show[[]view.SA](hub, "sa"); len(sa) != 1 || !sa[0].MOBIKE {
 		t.Fatalf("the hub has %+v", sa)
 	}
-	// Which of the hub's addresses it takes is strongSwan's affair: it probes both when it moves, and the
-	// answer that comes first decides.
-	const either = ""
 	at(t, hub, either, "198.51.100.10")
 	s := startStream(t, r.roam, "10.1.1.1")
 	must(t, r.roam.IP("addr del 198.51.100.10/25 dev wan1")) // and with it its routes
@@ -438,10 +450,10 @@ func TestMobikeTowardsStrongswan(t *testing.T) {
 	swan := startStrongswan(t, r.hub, swanText(true), nil)
 	spoke := r.startSpoke("ipsec")
 	spoke.up()
-	at(t, spoke, "198.51.100.10", "192.0.2.1")
+	at(t, spoke, "198.51.100.10", either)
 	s := startStream(t, r.roam, behindHub)
 	must(t, r.roam.IP("route add default via 198.51.100.129 dev wan2 metric 5"))
-	at(t, spoke, "198.51.100.138", "192.0.2.1")
+	at(t, spoke, "198.51.100.138", either)
 	eventually(t, 20*time.Second, "strongSwan sends to where the spoke is", func() error {
 		if out := swan.must("--list-sas"); !strings.Contains(out, "198.51.100.138") {
 			return fmt.Errorf("it says\n%s", out)
@@ -451,7 +463,7 @@ func TestMobikeTowardsStrongswan(t *testing.T) {
 	s.answered(10)
 	must(t, r.roam.IP("link set wan1 down", "route del default via 198.51.100.129 dev wan2 metric 5", "link set wan1 up",
 		"route replace default via 198.51.100.1 dev wan1 metric 10"))
-	at(t, spoke, "198.51.100.10", "192.0.2.1")
+	at(t, spoke, "198.51.100.10", either)
 	if n := s.lost(); n > fewPings {
 		t.Errorf("%d pings were lost", n)
 	}
