@@ -106,10 +106,12 @@ func (s *Set) followKernel(ctx context.Context, changes <-chan Change) {
 				}
 			}
 		case <-wait.C:
+			var seen []sight
 			for _, o := range pending {
 				up, reason := s.look(o)
-				s.do(ctx, func() { s.report(time.Now(), o, up, reason) })
+				seen = append(seen, sight{o, up, reason})
 			}
+			s.do(ctx, func() { s.report(time.Now(), seen...) })
 			clear(pending)
 		case <-ctx.Done():
 			return

@@ -54,8 +54,8 @@ func (s *Set) answered(now time.Time, o *object, err error) {
 	}
 	if o.row >= need || !o.decided {
 		o.decided = true
-		s.report(now, o, ok, reason)
+		s.report(now, sight{o, ok, reason})
 		return
 	}
-	s.report(now, o, o.raw, fmt.Sprintf("%s (%d of %d)", reason, o.row, need))
+	s.report(now, sight{o, o.raw, fmt.Sprintf("%s (%d of %d)", reason, o.row, need)})
 }

@@ -28,6 +28,7 @@ type bench struct {
 	asked   int
 	looked  int
 	news    []string
+	others  map[bool]int // how often object 2 was up or down when a change was told
 }
 
 func (b *bench) Watch(context.Context) (<-chan Change, error) { return b.changes, nil }
@@ -88,9 +89,10 @@ func onBench(t *testing.T, tracks string, f func(b *bench)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, changes: make(chan Change), links: map[string]Link{}, routes: map[string]Route{}, targets: map[string]error{}}
+		b := &bench{t: t, changes: make(chan Change), links: map[string]Link{}, routes: map[string]Route{}, targets: map[string]error{}, others: map[bool]int{}}
 		b.Set = New(Config{Tracks: cfg.Tracks, Kernel: b, Probe: b.probeOnce, Log: slog.New(slog.DiscardHandler)})
 		b.Set.Watch(func(n int, up bool) { b.do(func() { b.news = append(b.news, fmt.Sprintf("%d:%s", n, upDown(up))) }) })
+		b.Set.Watch(func(int, bool) { up := b.Up(2); b.do(func() { b.others[up]++ }) })
 		ctx, cancel := context.WithCancel(context.Background())
 		var all sync.WaitGroup
 		all.Go(func() { _ = b.Run(ctx) })
@@ -278,6 +280,28 @@ func TestUsers(t *testing.T) {
 		}
 		if b.Up(2) {
 			t.Error("an object that is not there is up")
+		}
+	})
+}
+
+// A link takes a route with it: nobody is told of the one while the other still seems to be up.
+func TestChangesOfOneMoment(t *testing.T) {
+	onBench(t, "  1: {interface: eth0, line-protocol: up}\n  2: {route: {prefix: 192.0.2.0/24}}\n  3: {interface: eth0, line-protocol: up}\n", func(b *bench) {
+		both := func(up bool) {
+			b.change(Change{Links: true}, func() {
+				clear(b.others)
+				b.links["eth0"] = Link{Exists: true, Up: true, Carrier: up}
+				b.routes["192.0.2.0/24 0 "] = Route{Exists: true, Interface: "eth0", Dead: !up}
+			})
+			b.do(func() {
+				if b.others[up] != 3 || b.others[!up] != 0 {
+					t.Errorf("three changes were told while object 2 was up %d times and down %d times, want all of them %s", b.others[true], b.others[false], upDown(up))
+				}
+			})
+		}
+		for range 20 {
+			both(true)
+			both(false)
 		}
 	})
 }

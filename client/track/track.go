@@ -122,10 +122,20 @@ func (s *Set) do(ctx context.Context, f func()) {
 	}
 }
 
-// report takes what was seen of an object.
-func (s *Set) report(now time.Time, o *object, up bool, reason string) {
+// A sight is what was seen of an object.
+type sight struct {
+	o      *object
+	up     bool
+	reason string
+}
+
+// report takes what was seen at one time. Who watches is told when all of it is known: a peer that
+// waits for one object to go down is as good a choice as any at the moment another goes down with it.
+func (s *Set) report(now time.Time, seen ...sight) {
 	s.mu.Lock()
-	o.see(now, up, reason)
+	for _, v := range seen {
+		v.o.see(now, v.up, v.reason)
+	}
 	s.mu.Unlock()
 	s.settle(now)
 }
