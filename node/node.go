@@ -33,6 +33,7 @@ import (
 	"flexvpn/hub"
 	"flexvpn/ikev2"
 	"flexvpn/ops"
+	"flexvpn/ops/view"
 	"flexvpn/profile"
 	"flexvpn/routing"
 	"flexvpn/routing/bgp"
@@ -49,6 +50,8 @@ type Options struct {
 	// Keep leaves sessions' interfaces, SAs and routes in the kernel when the node stops: packets go on
 	// until it is started again, which removes what has no session.
 	Keep bool
+	// Trace is given every IKE message, decoded, from the first on; it must not block. May be nil.
+	Trace func(view.TraceLine)
 }
 
 // Node is one running process.
@@ -113,6 +116,9 @@ func Run(ctx context.Context, opt Options) error {
 	defer func() { _ = control.Close() }()
 	if err := n.build(); err != nil {
 		return errors.Join(err, n.close())
+	}
+	if opt.Trace != nil {
+		defer n.Trace(view.TraceFilter{Packet: true}, opt.Trace)()
 	}
 	err = n.serve(ctx, control)
 	return errors.Join(err, n.close())

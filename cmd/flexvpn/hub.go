@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"flexvpn/node"
@@ -27,6 +30,7 @@ The log goes to standard error: text on a terminal, JSON otherwise.`, `  flexvpn
 
 func (a *app) daemonCommand(role, short, long, example string) *cobra.Command {
 	var opt node.Options
+	var trace string
 	cmd := &cobra.Command{
 		Use: role + " -c FILE", Short: short, Long: long, Example: example,
 		Args: arguments(0, 0, ""),
@@ -35,12 +39,27 @@ func (a *app) daemonCommand(role, short, long, example string) *cobra.Command {
 				return usagef("flexvpn %s needs its configuration: -c FILE", role)
 			}
 			opt.Role, opt.LogTo, opt.Version = role, a.err, version
-			return runNode(cmd.Context(), opt)
+			return runTraced(cmd.Context(), opt, trace)
 		},
 	}
 	cmd.Flags().StringVarP(&opt.ConfigPath, "config", "c", "", "configuration file")
+	cmd.Flags().StringVar(&trace, "trace", "", "write every IKE message from the first on to this file, as debug ike --packet does; it grows")
 	if role == "hub" {
 		cmd.Flags().BoolVar(&opt.Keep, "keep", false, "leave interfaces, SAs and routes in the kernel on stop, and tell no spoke (dataplane kernel)")
 	}
 	return cmd
+}
+
+// runTraced runs a node whose messages go to a file as well, when one is named.
+func runTraced(ctx context.Context, opt node.Options, path string) error {
+	if path == "" {
+		return runNode(ctx, opt)
+	}
+	t, err := openTrace(path)
+	if err != nil {
+		return err
+	}
+	opt.Trace = t.add
+	err = runNode(ctx, opt)
+	return errors.Join(err, t.close())
 }

@@ -12,6 +12,7 @@ import (
 	"flexvpn/config"
 	"flexvpn/node"
 	"flexvpn/ops/opstest"
+	"flexvpn/ops/view"
 )
 
 func TestUsageErrors(t *testing.T) {
@@ -149,6 +150,36 @@ func TestDaemonIsStarted(t *testing.T) {
 	result = config.Errors{{File: "x", Line: 3, Column: 1, Text: "first"}, {File: "x", Line: 4, Column: 1, Text: "second"}}
 	if r := s.run("hub -c x"); r.err != "x:3:1: first\nx:4:1: second\n" {
 		t.Errorf("a wrong configuration: %+v", r)
+	}
+}
+
+// With --trace a node's messages go to a file that only its owner reads, one run after the other.
+func TestMessagesGoToAFile(t *testing.T) {
+	saved := runNode
+	defer func() { runNode = saved }()
+	runNode = func(_ context.Context, o node.Options) error {
+		o.Trace(view.TraceLine{Sent: true, Remote: "198.51.100.7:500", Message: "IKE_SA_INIT request 0 [SA]", Text: []string{"SA \x1b[2J"}})
+		return nil
+	}
+	s := serve(t, nil)
+	path := filepath.Join(t.TempDir(), "trace")
+	for range 2 {
+		if r := s.run("client -c x --trace " + path); r.code != exitOK {
+			t.Fatalf("the node ended with %+v", r)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(text), "-> 198.51.100.7:500 IKE_SA_INIT request 0 [SA]\n") != 2 || strings.Count(string(text), "\n    SA ") != 2 || strings.Contains(string(text), "\x1b") {
+		t.Errorf("the file has %q", text)
+	}
+	if i, err := os.Stat(path); err != nil || i.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v, %v", i.Mode(), err)
+	}
+	if r := s.run("client -c x --trace /nowhere/trace"); r.code != exitNo || !strings.Contains(r.err, "--trace: open /nowhere/trace: no such file") {
+		t.Errorf("a file that cannot be made: %+v", r)
 	}
 }
 
