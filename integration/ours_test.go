@@ -2,16 +2,16 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"flexvpn/netlab"
+	"flexvpn/ops"
 	"flexvpn/ops/view"
 )
 
@@ -24,6 +24,8 @@ type flexvpn struct {
 	flags []string
 	proc  *netlab.Proc
 	log   *syncBuffer
+
+	control *ops.Client
 }
 
 // startFlexvpn starts our daemon with a configuration, in which DIR stands for a folder of its own
@@ -31,6 +33,8 @@ type flexvpn struct {
 func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[string][]byte) *flexvpn {
 	t.Helper()
 	f := &flexvpn{t: t, node: n, dir: t.TempDir(), role: role, log: &syncBuffer{}}
+	f.control = ops.Dial(f.socket())
+	t.Cleanup(f.control.Close)
 	if !strings.Contains(config, "dataplane:") {
 		config = "dataplane: userspace\n" + config
 	}
@@ -46,10 +50,12 @@ func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[s
 	}
 	f.start()
 	t.Cleanup(func() {
+		keepState(t)
 		_ = f.proc.Stop(10 * time.Second)
 		if t.Failed() {
 			t.Logf("the log of flexvpn %s:\n%s", role, lastLines(f.log.String(), 60))
 		}
+		f.keepTrace()
 	})
 	return f
 }
@@ -57,7 +63,8 @@ func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[s
 func (f *flexvpn) start() {
 	f.t.Helper()
 	var err error
-	if f.proc, err = f.node.Start(f.log, nil, binary, append([]string{f.role, "-c", filepath.Join(f.dir, "flexvpn.yaml")}, f.flags...)...); err != nil {
+	words := slices.Concat([]string{f.role, "-c", filepath.Join(f.dir, "flexvpn.yaml")}, f.flags, f.traceFlags())
+	if f.proc, err = f.node.Start(f.log, nil, binary, words...); err != nil {
 		f.t.Fatal(err)
 	}
 	eventually(f.t, 15*time.Second, "flexvpn "+f.role+" answers", func() error {
@@ -66,34 +73,23 @@ func (f *flexvpn) start() {
 			f.t.Fatalf("flexvpn %s ended:\n%s", f.role, lastLines(f.log.String(), 20))
 		default:
 		}
-		_, err := f.run("show", "sessions")
-		return err
+		return f.answers()
 	})
 }
 
 // run runs a flexvpn command against the daemon.
 func (f *flexvpn) run(args ...string) (string, error) {
-	limit := 20 * time.Second
-	if os.Getenv("FLEXVPN_VM") != "" {
-		limit *= 5 // the machine is emulated, and stands still for seconds now and then
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit())
 	defer cancel()
-	return f.node.Run(ctx, binary, append([]string{"--socket", filepath.Join(f.dir, "control.sock")}, args...)...)
+	return f.node.Run(ctx, binary, append([]string{"--socket", f.socket()}, args...)...)
 }
 
-// show runs a show command and decodes its --json.
-func show[T any](f *flexvpn, args ...string) T {
-	f.t.Helper()
-	out, err := f.run(append(append([]string{"show"}, args...), "--json")...)
-	if err != nil {
-		f.t.Fatal(err)
+// commandLimit is how long a command or a question may take.
+func commandLimit() time.Duration {
+	if os.Getenv("FLEXVPN_VM") != "" {
+		return 100 * time.Second // the machine is emulated, and stands still for seconds now and then
 	}
-	var v T
-	if err := json.Unmarshal([]byte(out), &v); err != nil {
-		f.t.Fatalf("show %s --json: %v in %q", strings.Join(args, " "), err, out)
-	}
-	return v
+	return 20 * time.Second
 }
 
 // up waits until exactly one session is up and returns it.
@@ -136,21 +132,6 @@ func newLab(t *testing.T, name string) *netlab.Lab {
 		}
 	})
 	return l
-}
-
-// keepState dumps the kernel's state to where make test-kernel keeps what a failed test leaves.
-func keepState(t *testing.T) {
-	dir := os.Getenv("FLEXVPN_ARTIFACTS")
-	if !t.Failed() || dir == "" {
-		return
-	}
-	out, err := exec.Command("../deploy/vm/dump.sh").CombinedOutput()
-	if err != nil {
-		t.Log(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-")+".txt"), out, 0o600); err != nil {
-		t.Log(err)
-	}
 }
 
 func node(t *testing.T, l *netlab.Lab, name string) *netlab.Node {
