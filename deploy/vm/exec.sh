@@ -1,6 +1,7 @@
 #!/bin/bash
 # exec.sh PROGRAM ARGUMENT…: runs a program of this machine as root in a virtual machine with
-# Debian's kernel, and returns its output and exit status. It is meant for `go test -exec`.
+# Debian's kernel, and returns its output and exit status. It is meant for `go test -exec`. The machine
+# ends with whoever started it.
 #
 # The machine sees this host's files (read-only, changes are lost) and starts in the same folder. What
 # a test leaves in $FLEXVPN_ARTIFACTS is copied to artifacts/ of the repository if it fails, with the
@@ -19,28 +20,53 @@ for d in /usr/lib/qemu/virtiofsd /usr/libexec/virtiofsd; do [ ! -x $d ] || { dae
 [ -n "$daemon" ] || { echo "exec.sh: there is no virtiofsd: install qemu-system-x86" >&2; exit 125; }
 
 work=$(mktemp -d)
+mkdir -p "$work/out/artifacts"
 started=
-# shellcheck disable=SC2317
+# keep copies what a failed run left to artifacts/, and tells where.
+name=$(basename "$1") only=
+keep() {
+	to=$here/../../artifacts/vm-$name$only-$kernel
+	rm -rf "$to"
+	mkdir -p "$to"
+	cp -r "$work/out/artifacts/." "$work/console" "$work/virtiofsd.log" "$to/"
+	(cd "$to" && pwd)
+}
 clean() {
 	# shellcheck disable=SC2086
 	[ -z "$started" ] || kill $started 2>/dev/null
 	rm -rf "$work"
 }
 trap clean EXIT
-mkdir -p "$work/out/artifacts"
+
+# Whoever started this may be killed (go test is, by its own time-out or an impatient person), or this
+# script itself: no machine may stay behind then, nor what it left be lost.
+parent=$PPID
+watch() {
+	trap '' HUP INT QUIT TERM
+	while [ "$(sed -n 's/^PPid:\t//p' "/proc/$$/status" 2>/dev/null)" = "$parent" ]; do sleep 1; done
+	[ -d "$work" ] || return # the usual end
+	echo "exec.sh: whoever started this machine is gone" >>"$work/console"
+	kill "$(cat "$work/pid")"
+	for _ in $(seq 10); do
+		[ -d "/proc/$$" ] || break # else this script does the rest itself
+		sleep 1
+	done
+	[ ! -d "$work" ] || { keep; clean; }
+}
 
 # The command, with its arguments quoted; a coverage profile comes back by /out.
 profile= command=
 for argument in "$@"; do
 	case $argument in
 	-test.coverprofile=*) profile=${argument#*=} argument=-test.coverprofile=/out/profile ;;
+	-test.run=*) only=-$(echo "${argument#*=}" | tr -cd a-zA-Z0-9) ;;
 	esac
 	command="$command $(printf %q "$argument")"
 done
 {
 	echo 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin HOME=/root TMPDIR=/tmp'
 	echo 'export FLEXVPN_VM=1 FLEXVPN_ARTIFACTS=/out/artifacts'
-	for v in FLEXVPN_BINARY FLEXVPN_LAB FLEXVPN_FIGURES; do [ -z "${!v:-}" ] || printf 'export %s=%q\n' "$v" "${!v}"; done
+	for v in FLEXVPN_BINARY FLEXVPN_LAB FLEXVPN_FIGURES FLEXVPN_SOAK; do [ -z "${!v:-}" ] || printf 'export %s=%q\n' "$v" "${!v}"; done
 	printf 'cd %q || exit 125\n' "$PWD"
 	echo "$command"
 	echo 'status=$?'
@@ -52,6 +78,7 @@ for share in root:/ out.sock:"$work/out"; do
 	"$daemon" --socket-path="$work/${share%%:*}" -o source="${share#*:}" -o cache=auto -o sandbox=chroot >>"$work/virtiofsd.log" 2>&1 &
 	started="$started $!"
 done
+watch </dev/null >/dev/null 2>&1 &
 for _ in $(seq 500); do
 	[ -S "$work/root" ] && [ -S "$work/out.sock" ] && break
 	sleep .02
@@ -60,7 +87,7 @@ done
 timeout -k 5 "${VMTIMEOUT:-1500}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tcg,thread=multi}" -cpu max,-cx16 \
 	-smp "${VMSMP:-2}" -m "$memory" -object memory-backend-memfd,id=mem,size="${memory}M",share=on -numa node,memdev=mem \
 	-chardev socket,id=root,path="$work/root" -device vhost-user-fs-pci,chardev=root,tag=root \
-	-chardev socket,id=out,path="$work/out.sock" -device vhost-user-fs-pci,chardev=out,tag=out \
+	-chardev socket,id=out,path="$work/out.sock" -device vhost-user-fs-pci,chardev=out,tag=out -pidfile "$work/pid" \
 	-nodefaults -no-user-config -display none -no-reboot -serial stdio -kernel "$images/vmlinuz" -initrd "$images/initrd" \
 	-append "console=ttyS0 quiet panic=-1 printk.devkmsg=on" </dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$work/console" |
 	sed -u -e '/^VMEXIT /d' -e '/reboot: Power down/d' -e '/alg: No test for /d'
@@ -68,10 +95,6 @@ status=$(sed -n 's/.*VMEXIT \([0-9]*\)$/\1/p' "$work/console" | tail -n 1)
 [ -z "$profile" ] || [ ! -f "$work/out/profile" ] || cp "$work/out/profile" "$profile"
 if [ "${status:-125}" != 0 ]; then
 	[ -n "$status" ] || echo "exec.sh: the machine ended without an exit status: it crashed or took longer than ${VMTIMEOUT:-1500} s" >&2
-	keep=$here/../../artifacts/vm-$(basename "$1")-$kernel
-	rm -rf "$keep"
-	mkdir -p "$keep"
-	cp -r "$work/out/artifacts/." "$work/console" "$work/virtiofsd.log" "$keep/"
-	echo "exec.sh: console, state of the kernel and what the test left: $(cd "$keep" && pwd)" >&2
+	echo "exec.sh: console, decoded exchanges, state of the kernel and what else the test left: $(keep)" >&2
 fi
 exit "${status:-125}"
