@@ -243,13 +243,13 @@ func (e *exchange) timedOut() []func() {
 	}
 	at := e.at
 	e.lane.release(e)
+	after := at.unblock()
 	if e.code == radius.CodeStatusServer {
-		return e.finish(nil, authz.ErrUnreachable)
+		return append(after, e.finish(nil, authz.ErrUnreachable)...)
 	}
-	var after []func()
 	// Silence towards one request, while others are answered, is that request's fault.
 	if at.lastAnswer.Before(e.first) {
-		after = at.die(now, fmt.Errorf("no answer to %d requests", e.tries))
+		after = append(after, at.die(now, fmt.Errorf("no answer to %d requests", e.tries))...)
 	}
 	return append(after, e.next()...)
 }
