@@ -14,13 +14,14 @@ var (
 	metricAAATimeouts = desc("aaa_timeouts_total", "Times that no answer came in time.", "server", "port")
 	metricAAAAnswers  = desc("aaa_answers_total", "Answers of the server: accept, reject, challenge, and response to accounting.", "server", "port", "answer")
 	metricAAADropped  = desc("aaa_dropped_answers_total", "Answers that were not believed.", "server", "port", "reason")
+	metricAAAUnusable = desc("aaa_unusable_answers_total", "Answers that were authentic and made no sense, which refuses the peer; oversized is EAP of a peer that no request can carry.", "server", "port", "reason")
 	metricAAAFlight   = desc("aaa_requests_in_flight", "Requests that wait for an answer.", "server", "port")
 	metricAAALatency  = desc("aaa_latency_seconds", "Time from a request's last transmission to its answer.", "server", "port")
 	metricAAAWaiting  = desc("aaa_accounting_waiting", "Accounting records that no server has taken yet.")
 	metricAAALost     = desc("aaa_accounting_dropped_total", "Accounting records that were given up because too many waited.")
 	metricAAAOrders   = desc("aaa_orders_total", "Disconnect- and CoA-Requests by what became of them.", "result")
 	descriptionsOfAAA = []*prometheus.Desc{
-		metricAAAUp, metricAAARequests, metricAAARepeats, metricAAATimeouts, metricAAAAnswers, metricAAADropped, metricAAAFlight,
+		metricAAAUp, metricAAARequests, metricAAARepeats, metricAAATimeouts, metricAAAAnswers, metricAAADropped, metricAAAUnusable, metricAAAFlight,
 		metricAAALatency, metricAAAWaiting, metricAAALost, metricAAAOrders,
 	}
 )
@@ -44,6 +45,9 @@ func (e emitter) aaa(v *view.AAA) {
 		}
 		for reason, n := range s.Dropped {
 			e.counter(metricAAADropped, n, s.Name, s.Port, reason)
+		}
+		for reason, n := range s.Unusable {
+			e.counter(metricAAAUnusable, n, s.Name, s.Port, reason)
 		}
 		e.histogram(metricAAALatency, s.Latency, s.Name, s.Port)
 	}

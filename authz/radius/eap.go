@@ -48,21 +48,32 @@ type conversation struct {
 // Respond implements authz.EAPConversation.
 func (c *conversation) Respond(packet []byte, done func(authz.EAPResult)) {
 	c.rounds++
-	switch {
-	case c.rounds > maxRounds:
-		done(authz.EAPResult{Err: fmt.Errorf("the conversation has not ended after %d rounds", maxRounds)})
-		return
-	case len(packet) > maxEAP:
-		done(authz.EAPResult{Err: fmt.Errorf("%w: an EAP packet of %d octets, at most %d are carried", authz.ErrEAPRejected, len(packet), maxEAP)})
-		return
-	case len(packet) < 4:
-		done(authz.EAPResult{Err: fmt.Errorf("%w: an EAP packet of %d octets", authz.ErrEAPRejected, len(packet))})
+	if err := c.check(packet); err != nil {
+		c.by.client.countUnusable(c.ports[0], err)
+		done(authz.EAPResult{Err: err})
 		return
 	}
 	id := packet[1]
 	c.by.client.send(radius.CodeAccessRequest, c.request(packet), secret.Bytes{}, c.ports, requestLimit, func(a *answer, err error) {
-		done(c.result(id, a, err))
+		r := c.result(id, a, err)
+		if a != nil {
+			c.by.client.countUnusable(a.from, r.Err)
+		}
+		done(r)
 	})
+}
+
+// check holds what a peer may send to the bounds.
+func (c *conversation) check(packet []byte) error {
+	switch n := len(packet); {
+	case c.rounds > maxRounds:
+		return label(unusableRounds, fmt.Errorf("the conversation has not ended after %d rounds", maxRounds))
+	case n > maxEAP:
+		return label(unusableOversized, fmt.Errorf("%w: an EAP packet of %d octets, at most %d are carried", authz.ErrEAPRejected, n, maxEAP))
+	case n < 4:
+		return fmt.Errorf("%w: an EAP packet of %d octets", authz.ErrEAPRejected, n)
+	}
+	return nil
 }
 
 // request is an Access-Request with an EAP packet in pieces (RFC 3579 section 3.1).
@@ -116,7 +127,7 @@ const (
 	eapFailure = 4
 )
 
-var errNoEAP = errors.New("the server answers EAP without EAP-Message: enable EAP for this user there")
+var errNoEAP = label(unusableEAP, errors.New("the server answers EAP without EAP-Message: enable EAP for this user there"))
 
 // eapOf joins the pieces of an answer's EAP packet; it is empty when there is none.
 func eapOf(p *radius.Packet) ([]byte, error) {
@@ -127,7 +138,7 @@ func eapOf(p *radius.Packet) ([]byte, error) {
 		}
 	}
 	if len(packet) > 0 && (len(packet) < 4 || int(binary.BigEndian.Uint16(packet[2:])) != len(packet)) {
-		return nil, fmt.Errorf("the server's EAP packet of %d octets has another length inside", len(packet))
+		return nil, label(unusableEAP, fmt.Errorf("the server's EAP packet of %d octets has another length inside", len(packet)))
 	}
 	return packet, nil
 }
@@ -161,7 +172,7 @@ func (c *conversation) accepted(id byte, a *answer, packet []byte) authz.EAPResu
 		packet = []byte{eapSuccess, id, 0, 4}
 	}
 	if packet[0] != eapSuccess {
-		return authz.EAPResult{Err: fmt.Errorf("server %s accepts, but its EAP packet is no success", a.server)}
+		return authz.EAPResult{Err: label(unusableEAP, fmt.Errorf("server %s accepts, but its EAP packet is no success", a.server))}
 	}
 	return authz.EAPResult{Packet: packet, Done: true, MSK: msk, Identity: reply.UserName, Attributes: given}
 }

@@ -43,8 +43,9 @@ type port struct {
 type portStats struct {
 	Requests, Retransmissions, Timeouts uint64
 	Accepts, Rejects, Challenges        uint64
-	Responses                           uint64 // of accounting
-	Bad                                 map[string]uint64
+	Responses                           uint64            // of accounting
+	Bad                                 map[string]uint64 // dropped, by reason
+	Unusable                            map[string]uint64 // believed, by what is wrong with them
 	Deaths                              uint64
 	latency                             [len(latencyBounds)]uint64
 	latencySum                          float64
@@ -67,7 +68,7 @@ func newPorts(c *Client, s *config.AAAServer) [2]*port {
 	make1 := func(kind string, n uint16) *port {
 		return &port{
 			client: c, server: s, kind: kind, address: netip.AddrPortFrom(s.Address, n), since: time.Now(),
-			stats: portStats{Bad: map[string]uint64{}},
+			stats: portStats{Bad: map[string]uint64{}, Unusable: map[string]uint64{}},
 		}
 	}
 	auth := make1("auth", s.AuthPort)

@@ -44,14 +44,21 @@ func readReply(p *radius.Packet, request []byte) (*radiusdict.Reply, error) {
 		case attrTunnelPassword:
 			var err error
 			if value, err = reveal(value, p.Secret, request); err != nil {
-				return nil, fmt.Errorf("Tunnel-Password: %w", err)
+				return nil, label(unusableAttribute, fmt.Errorf("Tunnel-Password: %w", err))
 			}
 		}
 		if err := r.Add(byte(a.Type), value); err != nil {
-			return nil, err
+			return nil, label(unusableAttribute, err)
 		}
 	}
-	return &r, vendorAttributes(p.Attributes, r.AddVendor)
+	err := vendorAttributes(p.Attributes, func(vendor uint32, n byte, value []byte) error {
+		err := r.AddVendor(vendor, n, value)
+		if vendor == radiusdict.VendorCisco && n == radiusdict.CiscoAVPair {
+			err = label(unusablePair, err)
+		}
+		return err
+	})
+	return &r, label(unusableAttribute, err)
 }
 
 // reveal decrypts Tunnel-Password, which begins with a tag (RFC 2868 section 3.5).
@@ -80,7 +87,7 @@ func sessionKey(p *radius.Packet, request []byte) (secret.Bytes, error) {
 		return err
 	})
 	if err != nil {
-		return secret.Bytes{}, fmt.Errorf("the server's key for the session cannot be read: %w", err)
+		return secret.Bytes{}, label(unusableKey, fmt.Errorf("the server's key for the session cannot be read: %w", err))
 	}
 	if len(recv)+len(send) == 0 {
 		return secret.Bytes{}, nil

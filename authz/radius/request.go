@@ -101,7 +101,11 @@ func (c *Client) Ask(q authz.Ask, done func(authz.Answer)) {
 		return
 	}
 	c.send(radius.CodeAccessRequest, a.Attributes, q.Password, g.auth, requestLimit, func(got *answer, err error) {
-		done(asAnswer(got, err))
+		given := asAnswer(got, err)
+		if got != nil {
+			c.countUnusable(got.from, given.Err)
+		}
+		done(given)
 	})
 }
 

@@ -24,7 +24,7 @@ func (p *port) view(now time.Time) view.AAAServer {
 		Name: p.server.Name, Port: p.kind, Address: p.address.String(), Transport: string(p.server.Transport), State: "up", Since: p.since,
 		LastError: p.lastError, InFlight: len(p.waiting), Requests: s.Requests, Retransmissions: s.Retransmissions, Timeouts: s.Timeouts,
 		Accepts: s.Accepts, Rejects: s.Rejects, Challenges: s.Challenges, Responses: s.Responses, Deaths: s.Deaths,
-		Dropped: map[string]uint64{},
+		Dropped: map[string]uint64{}, Unusable: map[string]uint64{},
 		Latency: view.Histogram{Bounds: latencyBounds[:], Buckets: append([]uint64(nil), s.latency[:]...), Count: s.latencyCount, Sum: s.latencySum},
 	}
 	if !p.usable(now) {
@@ -35,6 +35,9 @@ func (p *port) view(now time.Time) view.AAAServer {
 	}
 	for _, r := range badReasons {
 		v.Dropped[r] = s.Bad[r]
+	}
+	for _, r := range unusableReasons {
+		v.Unusable[r] = s.Unusable[r]
 	}
 	return v
 }

@@ -44,10 +44,10 @@ func printAAA(w io.Writer, v view.AAA, now time.Time) error {
 		_, err := fmt.Fprintln(w, "No AAA servers are configured.")
 		return err
 	}
-	t := newTable(w, "SERVER", "PORT", "ADDRESS", "STATE", "FOR", "IN FLIGHT", "SENT", "REPEATED", "TIMEOUTS", "ACCEPTS", "REJECTS", "CHALLENGES", "RESPONSES", "DROPPED", "MEAN")
+	t := newTable(w, "SERVER", "PORT", "ADDRESS", "STATE", "FOR", "IN FLIGHT", "SENT", "REPEATED", "TIMEOUTS", "ACCEPTS", "REJECTS", "CHALLENGES", "RESPONSES", "DROPPED", "UNUSABLE", "MEAN")
 	for _, s := range v.Servers {
 		t.row(s.Name, s.Port, s.Transport+" "+s.Address, s.State, age(now, s.Since), fmt.Sprint(s.InFlight), fmt.Sprint(s.Requests), fmt.Sprint(s.Retransmissions),
-			fmt.Sprint(s.Timeouts), fmt.Sprint(s.Accepts), fmt.Sprint(s.Rejects), fmt.Sprint(s.Challenges), fmt.Sprint(s.Responses), droppedText(s.Dropped), meanText(s.Latency))
+			fmt.Sprint(s.Timeouts), fmt.Sprint(s.Accepts), fmt.Sprint(s.Rejects), fmt.Sprint(s.Challenges), fmt.Sprint(s.Responses), droppedText(s.Dropped), droppedText(s.Unusable), meanText(s.Latency))
 	}
 	if err := t.done(); err != nil {
 		return err

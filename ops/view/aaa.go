@@ -20,7 +20,8 @@ type AAAServer struct {
 	Challenges      uint64            `json:"challenges"`
 	Responses       uint64            `json:"responses"` // of accounting
 	Deaths          uint64            `json:"deaths"`
-	Dropped         map[string]uint64 `json:"dropped"` // answers that were not believed, by reason
+	Dropped         map[string]uint64 `json:"dropped"`  // answers that were not believed, by reason
+	Unusable        map[string]uint64 `json:"unusable"` // answers that were, and made no sense, by reason
 	Latency         Histogram         `json:"latency_seconds"`
 }
 
