@@ -48,6 +48,9 @@ type EAPResult struct {
 	Identity string
 	// Attributes came with the success (RADIUS user attributes); the zero value: none.
 	Attributes Attributes
+	// Notes say what of the attributes was left out and why, and Server who gave them.
+	Notes  []string
+	Server string
 	// Verdict is why the peer will be refused, where a method tells the peer before it ends: peers go
 	// away then. Nil: unknown, or undecided.
 	Verdict error

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"flexvpn/authz"
@@ -74,7 +75,7 @@ func (s *session) gotKeys(q ikev2.Authenticate, name string, a authz.Answer) {
 		s.refuse(q.ID, fmt.Sprintf("keyring %s: the key of %s: %v", s.profile.Config.Keyring.Name, name, explain(a.Err)))
 		return
 	}
-	s.noteOnce(a)
+	s.noteOnce(a.Server, a.Reply.Notes)
 	r := a.Reply
 	local, remote := r.PasswordLocal, r.PasswordRemote
 	if local.IsEmpty() {
@@ -190,7 +191,7 @@ func (s *session) listed(a config.Authorization, role, name string, answer authz
 	if answer.Err != nil {
 		return &nothing, fmt.Errorf("authorization %s %s: %w", role, name, explain(answer.Err))
 	}
-	s.noteOnce(answer)
+	s.noteOnce(answer.Server, answer.Reply.Notes)
 	got, err := s.fromReply(answer, "radius "+role+" "+name)
 	if err != nil {
 		return &nothing, fmt.Errorf("authorization %s %s: %w", role, name, err)
@@ -217,10 +218,13 @@ func (n *noted) first(text string) bool {
 	return !again
 }
 
-func (s *session) noteOnce(a authz.Answer) {
-	for _, text := range a.Reply.Notes {
-		if s.hub.noted.first(a.Server + " " + text) {
-			s.log().Warn("radius attribute without effect; told once", "server", a.Server, "note", text)
+// noteOnce logs what of a server's words has no effect here, unless it was told of another session.
+func (s *session) noteOnce(server string, notes []string) { s.hub.noteOnce(s.log(), server, notes) }
+
+func (h *Hub) noteOnce(log *slog.Logger, server string, notes []string) {
+	for _, text := range notes {
+		if h.noted.first(server + " " + text) {
+			log.Warn("radius attribute without effect; told once", "server", server, "note", text)
 		}
 	}
 }

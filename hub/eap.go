@@ -116,6 +116,7 @@ func (s *session) endEAP(id ikev2.QuestionID, r authz.EAPResult) {
 		s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Refusal: refusal, Identity: name})
 		return
 	}
+	s.noteOnce(r.Server, r.Notes)
 	if given := r.Attributes; !authz.Same(&given, &nothing) {
 		s.eap.granted = &given
 	}

@@ -20,6 +20,7 @@ func (h *Hub) Disconnect(k authz.SessionKeys, done func(authz.ErrorCause)) {
 
 // Change implements authz.Steered: a CoA-Request.
 func (h *Hub) Change(k authz.SessionKeys, change *radiusdict.Reply, done func(authz.ErrorCause)) {
+	h.noteOnce(h.cfg.Log, "coa", change.Notes)
 	given, err := authz.FromRADIUS(change, "radius coa", h.cfg.Lists)
 	if err != nil {
 		h.cfg.Log.Warn("change of authorization refused", "err", err)

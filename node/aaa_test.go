@@ -401,3 +401,40 @@ func TestSteering(t *testing.T) {
 		}
 	})
 }
+
+// Optional pairs that are not known are left out, and logged once for all sessions, whoever says them:
+// a list, a login or a change.
+func TestOptionalPairsAreLoggedOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.aaa = &fakeAAA{pairs: map[string][]string{
+			"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": {"ipsec:colour*blue"}, "spoke2.branch.example.net": {"ipsec:colour*blue"},
+		}}
+		h := w.end("192.0.2.1", aaaHub(), nil)
+		h.run()
+		w.end("192.0.2.2", spokeText("spoke1"), nil).run()
+		w.end("192.0.2.3", spokeText("spoke2"), nil).run()
+		w.after(2 * time.Second)
+		h.wantUp(2, "both are in")
+		const note = "optional AV-pair ipsec:colour is not known here"
+		if n := strings.Count(h.log.String(), note); n != 1 {
+			t.Errorf("it is logged %d times:\n%s", n, h.log)
+		}
+		change := replyOf(t, func(r *radiusdict.Reply) {
+			r.SessionTimeout = time.Hour
+			if err := r.AddPair("ipsec:shape*round"); err != nil {
+				t.Fatal(err)
+			}
+		})
+		for range 2 {
+			h.Node.hub.Change(authz.SessionKeys{User: "spoke1.branch.example.net"}, change, func(cause authz.ErrorCause) {
+				if cause != 0 {
+					t.Errorf("the change is refused with %d", cause)
+				}
+			})
+		}
+		w.after(time.Second)
+		if n := strings.Count(h.log.String(), "optional AV-pair ipsec:shape is not known here"); n != 1 {
+			t.Errorf("that of a change is logged %d times:\n%s", n, h.log)
+		}
+	})
+}

@@ -327,3 +327,40 @@ func TestEAPPersonThinks(t *testing.T) {
 		h.wantUp(1, "alice is in")
 	})
 }
+
+// noting is an authenticator whose success comes with a note.
+type noting struct{ authz.EAPAuthenticator }
+
+func (n noting) Begin(p authz.EAPPeer) authz.EAPConversation {
+	return noted{n.EAPAuthenticator.Begin(p)}
+}
+
+type noted struct{ authz.EAPConversation }
+
+func (n noted) Respond(packet []byte, done func(authz.EAPResult)) {
+	n.EAPConversation.Respond(packet, func(r authz.EAPResult) {
+		r.Server, r.Notes = "r1", []string{"optional AV-pair ipsec:colour is not known here"}
+		done(r)
+	})
+}
+
+func TestNotesOfALoginAreLogged(t *testing.T) {
+	inWorld(t, func(w *world) {
+		dir := eapFolder(t)
+		local, err := eaplocal.New(config.EAP{
+			Methods: []config.EAPMethod{config.EAPMSCHAPv2}, Users: map[string]config.EAPUser{"alice": {Password: secret.FromString("open sesame")}},
+		}, "hub1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.eap = noting{local}
+		h := w.end("192.0.2.1", eapHubText(dir), nil)
+		h.run()
+		w.end("192.0.2.2", eapSpokeText("spoke1", dir, asAlice, "auto"), nil).run()
+		w.after(time.Second)
+		h.wantUp(1, "alice is in")
+		if n := strings.Count(h.log.String(), "ipsec:colour"); n != 1 {
+			t.Errorf("the note is logged %d times:\n%s", n, h.log)
+		}
+	})
+}

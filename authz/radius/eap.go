@@ -174,7 +174,7 @@ func (c *conversation) accepted(id byte, a *answer, packet []byte) authz.EAPResu
 	if packet[0] != eapSuccess {
 		return authz.EAPResult{Err: label(unusableEAP, fmt.Errorf("server %s accepts, but its EAP packet is no success", a.server))}
 	}
-	return authz.EAPResult{Packet: packet, Done: true, MSK: msk, Identity: reply.UserName, Attributes: given}
+	return authz.EAPResult{Packet: packet, Done: true, MSK: msk, Identity: reply.UserName, Attributes: given, Notes: reply.Notes, Server: a.server}
 }
 
 // Close implements authz.EAPConversation. A request under way ends by itself.

@@ -79,7 +79,7 @@ func TestEAPConversation(t *testing.T) {
 	}
 	f.setAnswer(func(f *fakeServer, request []byte, from netip.AddrPort) {
 		withEAP(radius.CodeAccessAccept, success, hidden(f, 17, recv, request), hidden(f, 16, send, request), avp(attrUserName, "alice@example.net"),
-			pair("ipsec:dns-servers=10.0.0.1"), avp(attrClass, "gold"))(f, request, from)
+			pair("ipsec:dns-servers=10.0.0.1"), pair("ipsec:colour*blue"), avp(attrClass, "gold"))(f, request, from)
 	})
 	last := respond(t, c, response)
 	if last.Err != nil || !last.Done || !bytes.Equal(last.Packet, success) || last.Identity != "alice@example.net" {
@@ -90,6 +90,9 @@ func TestEAPConversation(t *testing.T) {
 	}
 	if got := last.Attributes; got.DNS.Origin != "radius eap alice" || len(got.Class.V) != 1 {
 		t.Errorf("the attributes are %+v", got.List())
+	}
+	if text(last.Notes) != "[optional AV-pair ipsec:colour is not known here]" || last.Server != "r1" {
+		t.Errorf("the notes are %q of %s", last.Notes, last.Server)
 	}
 	p := f.requests()[1]
 	joined, err := eapOf(p)
