@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"flexvpn/authz"
 	"flexvpn/authz/pool"
@@ -57,6 +58,9 @@ func (s *session) grantTo(q ikev2.Authorize, attrs attributes) (ikev2.AuthorizeA
 	}
 	if err != nil {
 		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.AuthenticationFailed, Reason: err.Error()}
+	}
+	if own := ownAmong(assigned(attrs), template.Addresses, q.Path.Local.Addr()); own.IsValid() {
+		return ikev2.AuthorizeAnswer{}, &ikev2.Refusal{Notify: wire.InternalAddressFailure, Reason: fmt.Sprintf("%s is this hub's own address: assign another one", own)}
 	}
 	decision, refusal := vtemplate.Decide(template, vtemplate.Proposal{
 		TSi: q.TSi, TSr: q.TSr, Transport: q.Transport, FlexVPN: q.FlexVPN,
@@ -128,7 +132,8 @@ func (s *session) leaseOne(wanted bool, address *authz.Value[netip.Addr], from a
 	return err
 }
 
-// fix takes the one address that a server assigned. One reply that names a pool and an address
+// fix takes the one address that a server assigned. As on IOS it need not be of any pool: a user's fixed
+// address beside its group's pool is how a spoke gets one. One reply that names a pool and an address
 // outside of it contradicts itself.
 func (s *session) fix(address authz.Value[netip.Addr], from authz.Value[string]) error {
 	if from.Origin == address.Origin && s.hub.cfg.Pools.Of(address.V) != from.V {
@@ -152,6 +157,17 @@ func (s *session) leaseFrom(name authz.Value[string]) (authz.Value[netip.Addr], 
 	s.granted.lease = append(s.granted.lease, addr)
 	s.mu.Unlock()
 	return authz.Value[netip.Addr]{V: addr, Origin: authz.Origin("pool " + name.V)}, nil
+}
+
+// ownAmong is one of the addresses that this end has already, invalid without any. Pools do not contain
+// them; a server may assign anything.
+func ownAmong(addrs []netip.Addr, inside []netip.Prefix, outside netip.Addr) netip.Addr {
+	for _, a := range addrs {
+		if a == outside.Unmap() || slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // assigned are the overlay addresses a spoke was given.

@@ -184,7 +184,43 @@ func TestAddressThatIsTaken(t *testing.T) {
 		if f := h.Failed(); !strings.Contains(fmt.Sprint(f), "and pool p4, which does not have it") {
 			t.Errorf("failed: %+v", f)
 		}
+		if n := h.Stats().FailuresTotal["address"]; n < 2 {
+			t.Errorf("%d failures are counted", n)
+		}
 	})
+}
+
+// A user's fixed address outside of the group's pool, and of all pools, is its address, as on IOS. What
+// cannot be a spoke's is refused: the hub's own, and those of no host.
+func TestAddressOutsideThePool(t *testing.T) {
+	for addr, c := range map[string]struct{ pair, refusal string }{
+		"10.9.9.9":             {"ip:addr=10.9.9.9", ""},
+		"2001:db8:9::9":        {"ipsec:addrv6=2001:db8:9::9", ""},
+		"the hub's":            {"ip:addr=10.1.1.1", "10.1.1.1 is this hub's own address"},
+		"the hub's over IPv6":  {"ipsec:addrv6=2001:db8:ffff::1", "2001:db8:ffff::1 is this hub's own address"},
+		"the hub's, outside":   {"ip:addr=192.0.2.1", "192.0.2.1 is this hub's own address"},
+		"a loopback":           {"ip:addr=127.0.0.1", "is no IPv4 address of a host"},
+		"a link-local address": {"ipsec:addrv6=fe80::1", "is no IPv6 address of a host"},
+	} {
+		inWorld(t, func(w *world) {
+			w.aaa = &fakeAAA{pairs: map[string][]string{"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": {c.pair}}}
+			h := w.end("192.0.2.1", aaaHub("address: 10.1.1.1/32", `address: [10.1.1.1/32, "2001:db8:ffff::1/128"]`), nil)
+			h.run()
+			w.end("192.0.2.2", spokeText("spoke1"), nil).run()
+			w.after(time.Second)
+			if c.refusal == "" {
+				if v := h.wantUp(1, addr); !strings.Contains(fmt.Sprint(v[0].Addresses), addr) {
+					t.Errorf("%s: it got %v", addr, v[0].Addresses)
+				}
+				return
+			}
+			h.wantUp(0, addr)
+			if f := h.Failed(); len(f) == 0 || !strings.Contains(f[0].Detail, c.refusal) || !strings.Contains(h.log.String(), c.refusal) {
+				t.Errorf("%s: failed %+v", addr, f)
+			}
+			h.wantClean("nothing of a refused peer is left: " + addr)
+		})
+	}
 }
 
 func TestKeysFromServers(t *testing.T) {

@@ -148,7 +148,7 @@ func setSecret(to *secret.Bytes, value string) error {
 
 func setAddr(to *netip.Addr, value string, six bool) error {
 	a, err := netip.ParseAddr(value)
-	if err != nil || a.Zone() != "" || a.Is4() == six || !isHost(a) {
+	if err != nil || a.Zone() != "" || a.Is4() == six || !isPeer(a) {
 		return fmt.Errorf("%q is no %s address of a host", clip(value), family(six))
 	}
 	first(to, a)

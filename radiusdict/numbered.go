@@ -158,7 +158,7 @@ func addr6Into(at func(*Reply) *netip.Addr) func(*Reply, []byte) error {
 			return err
 		}
 		a, _ := netip.AddrFromSlice(v)
-		if !isHost(a) {
+		if !isPeer(a) {
 			return fmt.Errorf("%s is no address of a host", a)
 		}
 		first(at(r), a)
@@ -176,6 +176,9 @@ func prefixInto(at func(*Reply) *netip.Prefix) func(*Reply, []byte) error {
 		var b [16]byte
 		copy(b[:], v[2:])
 		p := netip.PrefixFrom(netip.AddrFrom16(b), int(v[1])).Masked()
+		if p.Addr().IsUnspecified() || !isPeer(p.Addr()) { // ::/0 would turn the default route to the spoke
+			return fmt.Errorf("%s is no prefix of a spoke", p)
+		}
 		first(at(r), p)
 		return nil
 	}

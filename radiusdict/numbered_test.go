@@ -84,8 +84,9 @@ func TestVendorAttributes(t *testing.T) {
 // Short, long and senseless values are refused, each with the attribute's name.
 func TestBadNumberedAttributes(t *testing.T) {
 	for n, values := range map[byte][]string{
-		8: {"", "0a0101", "0a01010100", "00000000", "e0000001"}, 9: {"ff00ff00", ""}, 27: {"", "00", "0000000000"}, 28: {"ff"}, 85: {"ff"},
-		97: {"", "00", "0081 20010db8", "0040 2001", "0000" + strings.Repeat("00", 17)}, 123: {"0080"}, 96: {"00"}, 168: {"00", strings.Repeat("00", 16)},
+		8: {"", "0a0101", "0a01010100", "00000000", "e0000001", "7f000001"}, 9: {"ff00ff00", ""}, 27: {"", "00", "0000000000"}, 28: {"ff"}, 85: {"ff"},
+		97: {"", "00", "0081 20010db8", "0040 2001", "0000" + strings.Repeat("00", 17), "0000", "0010 fe80", "0008 ff"}, 123: {"0080", "0000"}, 96: {"00"},
+		168: {"00", strings.Repeat("00", 16), "fe80" + strings.Repeat("00", 13) + "01"},
 		169: {"0a000001"}, 22: {"ff", ""}, 99: {hex.EncodeToString([]byte("10.0.0.0/8"))}, 88: {"", "20"}, 135: {"00"},
 	} {
 		for _, v := range values {

@@ -167,6 +167,9 @@ func isHost(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
+// isPeer reports whether a spoke can have the address in the overlay.
+func isPeer(a netip.Addr) bool { return isHost(a) && !a.IsLoopback() && !(a.Is6() && a.IsLinkLocalUnicast()) }
+
 // addNames appends domains or gateways, at most most of them.
 func (r *Reply) addNames(to *[]string, what string, value []string, most int) error {
 	for _, w := range value {
