@@ -168,7 +168,9 @@ func isHost(a netip.Addr) bool {
 }
 
 // isPeer reports whether a spoke can have the address in the overlay.
-func isPeer(a netip.Addr) bool { return isHost(a) && !a.IsLoopback() && !(a.Is6() && a.IsLinkLocalUnicast()) }
+func isPeer(a netip.Addr) bool {
+	return isHost(a) && !a.IsLoopback() && !(a.Is6() && a.IsLinkLocalUnicast())
+}
 
 // addNames appends domains or gateways, at most most of them.
 func (r *Reply) addNames(to *[]string, what string, value []string, most int) error {
