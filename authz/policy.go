@@ -28,6 +28,8 @@ func FromPolicy(p *config.AuthorizationPolicy) Attributes {
 		Banner:         given(p.Banner, p.Banner != "", from),
 		RoutesSet:      list(p.Routes.Set, from),
 		RouteInterface: given(true, p.Routes.SetInterface, from),
+		SessionTimeout: given(p.SessionTimeout, p.SessionTimeout > 0, from),
+		IdleTimeout:    given(p.IdleTimeout, p.IdleTimeout > 0, from),
 	}
 	if p.Pool != nil {
 		a.Pool = Value[string]{p.Pool.Name, from}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"flexvpn/config"
 )
@@ -46,6 +47,7 @@ func full() *config.AuthorizationPolicy {
 			SetInterface: true, Set: prefixes("10.0.0.0/8", "2001:db8::/32"),
 			Accept: config.Accept{Any: true, Prefixes: prefixes("0.0.0.0/0")}, Distance: 2, Tag: 1,
 		},
+		SessionTimeout: 24 * time.Hour, IdleTimeout: 30 * time.Minute,
 	}
 }
 
@@ -77,7 +79,9 @@ backup-gateways = 203.0.113.1 203.0.113.2 203.0.113.3 203.0.113.4 203.0.113.5 20
 banner = Authorized use only (local policy default)
 routes set = 10.0.0.0/8 2001:db8::/32 (local policy default)
 routes set = interface (local policy default)
-routes accept = any 0.0.0.0/0 tag 1 distance 2 (local policy default)`))
+routes accept = any 0.0.0.0/0 tag 1 distance 2 (local policy default)
+session-timeout = 24h0m0s (local policy default)
+idle-timeout = 30m0s (local policy default)`))
 	expect(t, "lines", shown(FromPolicy(&config.AuthorizationPolicy{Name: "p", InterfaceConfig: []string{"ip mtu 1300", "vrf forwarding red"}})), `interface-config = ip mtu 1300 (local policy p)
 interface-config = vrf forwarding red (local policy p)`)
 }
@@ -108,7 +112,7 @@ func TestMergeForgetsNoAttribute(t *testing.T) {
 	a.Address = Value[netip.Addr]{netip.MustParseAddr("10.1.1.9"), "pool four"}
 	a.Address6 = Value[netip.Addr]{netip.MustParseAddr("fd00::9"), "pool six"}
 	want := shown(a)
-	if n := strings.Count(want, "\n") + 1; n != 14 {
+	if n := strings.Count(want, "\n") + 1; n != 16 {
 		t.Fatalf("%d attributes are set, this test needs all", n)
 	}
 	for _, override := range []bool{false, true} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -20,6 +21,7 @@ type rawPolicy struct {
 	banner         given[string]
 	routes         rawRoutes
 	lines          []given[string]
+	session, idle  given[time.Duration]
 }
 
 func (p *rawPolicy) keys() []key {
@@ -36,8 +38,13 @@ func (p *rawPolicy) keys() []key {
 		{name: "banner", part: prose(&p.banner, 1024), otherwise: "none", example: "Authorized use only", doc: "Text that the spoke logs when it has connected."},
 		{name: "routes", part: object(&p.routes), doc: "Routes by IKEv2: what is pushed to the spoke and accepted from it."},
 		{name: "interface-config", part: oneOrListOf(&p.lines, func(v *given[string]) part { return text(v, 512) }), otherwise: "the virtual-template alone", example: "[ip mtu 1300, ip access-group from-spokes in]", doc: "Lines of IOS that stand in place of what the virtual-template says, as RADIUS servers send them: `vrf forwarding`, `tunnel vrf`, `ip unnumbered`, `ip address`, `ip mtu`, `ip tcp adjust-mss`, `ip access-group`, `ipv6 traffic-filter`, `service-policy`, `traffic-shape rate`, `rate-limit input`, `tunnel path-mtu-discovery`, `description`, `bandwidth`, each also with `no`."},
+		{name: "session-timeout", part: duration(&p.session, time.Minute, maxTimeout), otherwise: "none", example: "24h", doc: "The session ends when it has lasted so long, as RADIUS has Session-Timeout; the spoke may come back at once."},
+		{name: "idle-timeout", part: duration(&p.idle, time.Minute, maxTimeout), otherwise: "none", example: "30m", doc: "The session ends when nothing passed its interface for so long, in neither direction, as RADIUS has Idle-Timeout."},
 	}
 }
+
+// maxTimeout bounds a session's limits.
+const maxTimeout = 366 * 24 * time.Hour
 
 func netmask(into *given[netip.Addr]) part {
 	return scalar(into, "IPv4 netmask", func(s string) (netip.Addr, error) {
@@ -62,6 +69,7 @@ func (r *reader) policies(raw []entry[rawPolicy], cfg *Config) map[string]*Autho
 			Name: raw[i].name, Netmask: p.netmask.v, DNS: valid(p.dns), WINS: valid(p.wins),
 			SplitDNS: valid(p.splitDNS), DefDomain: p.defDomain.v, BackupGateways: valid(p.backupGateways),
 			Banner: p.banner.v, Routes: r.routes(&p.routes, cfg, in), InterfaceConfig: valid(p.lines),
+			SessionTimeout: p.session.v, IdleTimeout: p.idle.v,
 		}
 		for _, l := range p.lines {
 			if r.checkLine == nil || !l.ok {
@@ -79,6 +87,9 @@ func (r *reader) policies(raw []entry[rawPolicy], cfg *Config) map[string]*Autho
 		r.atMost(p.wins, 2, "wins", netip.Addr.Is4, "address")
 		tooMany(r, p.splitDNS, 10, "split-dns")
 		tooMany(r, p.backupGateways, 10, "backup-gateways")
+		if p.session.ok && p.idle.ok && p.session.v > 0 && p.session.v <= p.idle.v {
+			r.warn(p.idle.at, "remove it, or make it shorter than session-timeout", "idle-timeout of %s never acts: session-timeout comes first", in)
+		}
 		out[made.Name] = made
 	}
 	return out

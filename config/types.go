@@ -228,6 +228,8 @@ type AuthorizationPolicy struct {
 	Routes         Routes
 	// InterfaceConfig are lines of IOS for the virtual-access, in order: a later one wins.
 	InterfaceConfig []string
+	SessionTimeout  time.Duration // 0: none
+	IdleTimeout     time.Duration // 0: none
 }
 
 // Routes are the routes of IKEv2 routing: what is pushed to the peer and what is accepted from it.

@@ -474,3 +474,23 @@ func TestOptionalPairsAreLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A hub without any server has the limits of RADIUS in its local policies.
+func TestLimitsOfALocalPolicy(t *testing.T) {
+	for _, limit := range []string{"session-timeout", "idle-timeout"} {
+		inWorld(t, func(w *world) {
+			h, s := w.end("192.0.2.1", hubText("default: {pool: p4,", "default: {"+limit+": 5m, pool: p4,"), nil), w.end("192.0.2.2", spokeText("spoke1"), nil)
+			h.run()
+			s.run()
+			w.after(4*time.Minute + 50*time.Second)
+			v := h.wantUp(1, limit+": its time is not over")
+			if got := attributesOf(h, v[0].ID); !strings.Contains(got, limit+"=5m0s (local policy default)") {
+				t.Errorf("show session tells\n%s", got)
+			}
+			w.after(20 * time.Second)
+			if log := h.log.String(); !strings.Contains(log, limit+" 5m0s") || !strings.Contains(log, "(local policy default)") {
+				t.Errorf("%s: the log does not say why the session ended:\n%s", limit, log)
+			}
+		})
+	}
+}
