@@ -9,6 +9,7 @@ const (
 	dropMalformed                    // no packet: lengths or headers contradict each other
 	dropReplayed                     // seen before, or too old to tell (RFC 4303 section 3.4.3)
 	dropIntegrity                    // the ICV is wrong
+	dropOversized                    // with ESP around it longer than a UDP datagram
 	dropSelector                     // outside the traffic selectors
 	dropProtocol                     // carries what this interface's mode does not
 	dropExpired                      // a hard limit or the last sequence number was reached
@@ -20,7 +21,7 @@ const (
 
 var dropNames = [dropReasons]string{
 	dropUnknownSPI: "unknown_spi", dropMalformed: "malformed", dropReplayed: "replayed",
-	dropIntegrity: "integrity", dropSelector: "selector", dropProtocol: "protocol",
+	dropIntegrity: "integrity", dropOversized: "oversized", dropSelector: "selector", dropProtocol: "protocol",
 	dropExpired: "expired", dropNoOutbound: "no_outbound", dropDevice: "device", dropSend: "send",
 }
 

@@ -129,9 +129,16 @@ func (f *forwarding) allowed(policy *policy, p []byte) bool {
 }
 
 // segment seals the next segment of the split packet, n octets long, into the batch. It is false when
-// the SA carries no more.
+// the SA carries no more, or no datagram so much: the device's MTU may be anybody's.
 func (w *worker) segment(d *device, f *forwarding, policy *policy, n int) bool {
 	s := f.out
+	head := len(policy.greIP) + f.gre
+	payload := head + n
+	size := s.out.size(payload)
+	if size > maxDatagrams {
+		w.plane.drop(dropOversized, 1)
+		return false
+	}
 	if s.expired.Load() || !s.spend(&s.out.use, &policy.limits, n) {
 		w.plane.drop(dropExpired, 1)
 		return false
@@ -141,9 +148,7 @@ func (w *worker) segment(d *device, f *forwarding, policy *policy, n int) bool {
 		w.plane.drop(dropExpired, 1)
 		return false
 	}
-	head := len(policy.greIP) + f.gre
-	payload := head + n
-	packet := w.room(d, s.out.size(payload))
+	packet := w.room(d, size)
 	binary.BigEndian.PutUint32(packet, s.spiOut)
 	binary.BigEndian.PutUint32(packet[4:], uint32(seq))
 	body := packet[espHeader+s.out.iv : len(packet)-s.out.icv]
@@ -178,7 +183,7 @@ type batch struct {
 	forward *forwarding // what they were made for
 }
 
-// room is the place of the next ESP packet of n octets; what does not fit into a batch with others
+// room is the place of the next ESP packet of n octets, at most maxDatagrams; what does not fit into a batch with others
 // goes into the next.
 func (w *worker) room(d *device, n int) []byte {
 	b := &w.batch

@@ -33,15 +33,20 @@ func (l *loop) WriteESP(_ string, local, remote netip.AddrPort, buf []byte, segm
 const packetSize = 1400
 
 func newLoop(t testing.TB) *loop {
+	return newLoopOf(t, dataplane.IPsec, planetest.Algorithms[2])
+}
+
+func newLoopOf(t testing.TB, mode dataplane.Mode, a planetest.Algorithm) *loop {
 	l := &loop{}
 	p, err := newPlane(Options{Sender: l, Workers: 1}, &fakeDevices{host: map[string]int{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.plane = p
-	child := planetest.NewChild(0x1001, planetest.Algorithms[2])
-	child.SPIOut, child.KeyOut = child.SPIIn, child.KeyIn
+	child := planetest.NewChild(0x1001, a)
+	child.SPIOut, child.KeyOut, child.IntegOut = child.SPIIn, child.KeyIn, child.IntegIn
 	spec := planetest.NewInterface("loop", child)
+	spec.Mode = mode
 	l.device = &device{plane: p, name: "loop"}
 	c, err := l.device.plan(&spec)
 	if err == nil {
@@ -85,9 +90,12 @@ func superPacket(n, mss int) ([]byte, int) {
 }
 
 // once sends the super-packet once through seal and open.
-func (l *loop) once() {
+func (l *loop) once() { l.send(l.super) }
+
+// send has the worker send what a device gave.
+func (l *loop) send(b []byte) {
 	l.device.tx.Lock()
-	l.worker.packet(l.device, l.super)
+	l.worker.packet(l.device, b)
 	l.worker.flush(l.device)
 	l.device.tx.Unlock()
 }
