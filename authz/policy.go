@@ -15,9 +15,12 @@ const (
 	maxGateways = radiusdict.MaxGateways
 )
 
+// LocalPolicy is the origin of what the local authorization policy of a name gives.
+func LocalPolicy(name string) Origin { return Origin("local policy " + name) }
+
 // FromPolicy is what a local authorization policy gives.
 func FromPolicy(p *config.AuthorizationPolicy) Attributes {
-	from := Origin("local policy " + p.Name)
+	from := LocalPolicy(p.Name)
 	a := Attributes{
 		Netmask:        given(p.Netmask, p.Netmask.IsValid(), from),
 		DNS:            list(p.DNS, from),

@@ -46,6 +46,7 @@ var questions = []question{
 	{http.MethodGet, "/v1/failed", func(c call) error { return writeList(c.w, c.node.Failed()) }},
 	{http.MethodGet, "/v1/sas", call.sas},
 	{http.MethodGet, "/v1/pools", call.pools},
+	{http.MethodGet, "/v1/policies", call.policies},
 	{http.MethodGet, "/v1/interfaces", func(c call) error { return writeList(c.w, c.node.Interfaces()) }},
 	{http.MethodGet, "/v1/routes", func(c call) error { return writeList(c.w, c.node.Routes()) }},
 	{http.MethodGet, "/v1/clients", func(c call) error { return writeList(c.w, c.node.Clients()) }},

@@ -27,6 +27,7 @@ type Node interface {
 	AccessNode
 	LoginNode
 	AAANode
+	PolicyNode
 	// BGP tells about the BGP speakers; with a valid address, everything about that neighbor.
 	BGP(ctx context.Context, neighbor netip.Addr) ([]view.BGP, error)
 	// BGPRoutes are the speakers' tables, or what they have for one prefix.

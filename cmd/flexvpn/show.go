@@ -19,7 +19,7 @@ func (a *app) showCommand() *cobra.Command {
 
 With --json the output is the stable interface for programs; the text is for people and may change.
 With --watch it is shown again every second.`,
-		a.showSessionsCommand(), a.showSessionCommand(), a.showSACommand(), a.showPoolsCommand(),
+		a.showSessionsCommand(), a.showSessionCommand(), a.showSACommand(), a.showPoolsCommand(), a.showPolicyCommand(),
 		a.showInterfacesCommand(), a.showRoutesCommand(), a.showClientCommand(), a.showCountersCommand(),
 		a.showCryptoCommand(), a.showTrackCommand(), a.showDNSCommand(), a.showIPCommand(), a.showAccessListsCommand(),
 		a.showNATCommand(), a.showDHCPCommand(), a.showBGPCommand(), a.showAAACommand(),

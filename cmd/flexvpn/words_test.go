@@ -20,7 +20,8 @@ func TestUsageErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"sow":                               `unknown word "sow" after flexvpn (did you mean show?): choose check,`,
 		"show sesions":                      `unknown word "sesions" after flexvpn show (did you mean session`,
-		"show":                              "flexvpn show needs one more word: aaa, access-lists, bgp, client, counters, crypto, dhcp, dns, interfaces, ip, nat, pools, routes, sa, session, sessions",
+		"show":                              "flexvpn show needs one more word: aaa, access-lists, bgp, client, counters, crypto, dhcp, dns, interfaces, ip, nat, policy, pools, routes, sa, session, sessions",
+		"show po":                           `"po" is ambiguous after flexvpn show: policy, pools`,
 		"show sess":                         `"sess" is ambiguous after flexvpn show: session, sessions`,
 		"show nonsense --json":              `unknown word "nonsense" after flexvpn show`,
 		"c":                                 `"c" is ambiguous after flexvpn: check, clear, client, connect, crypto`,
@@ -109,6 +110,7 @@ func TestAnswersOfNo(t *testing.T) {
 		"clear session nobody": "flexvpn: no session nobody\n  flexvpn show sessions lists those that stand\n",
 		"connect nothing":      "flexvpn: no client profile nothing\n  flexvpn show client lists them\n",
 		"show client nothing":  "flexvpn: no client profile nothing\n  flexvpn show client lists those there are\n",
+		"show policy nothing":  "flexvpn: no authorization policy nothing\n  flexvpn show policy lists them\n",
 	} {
 		if r := s.run(line); r.code != exitNo || r.err != want || r.out != "" {
 			t.Errorf("%s: code %d, %q, want code %d, %q", line, r.code, r.err, exitNo, want)

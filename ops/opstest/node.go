@@ -19,6 +19,7 @@ type Node struct {
 	Full       []view.Session // with everything; lists show them without detail
 	Refused    []view.Failed
 	PoolList   []view.Pool // with leases
+	Given      []view.Policy
 	Interfaced []view.Interface
 	Routed     []view.Route
 	Profiles   []view.Client

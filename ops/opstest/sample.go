@@ -28,6 +28,7 @@ func Sample(now time.Time) *Node {
 			},
 		},
 		PoolList:   pools(ago),
+		Given:      policies(ago),
 		Interfaced: interfaces(),
 		Routed:     routed(ago),
 		Speakers:   speakers(ago),
