@@ -25,10 +25,6 @@ import (
 	"flexvpn/routing/bgp"
 )
 
-// The two sides of the BGP bench are processes of their own in two namespaces, so that the hub's CPU
-// time and memory are its alone: this program again, told by the environment which side it is.
-const bgpSide = "FLEXVPN_BENCH_BGP"
-
 const bgpHub = `node: bench
 ikev2:
   keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
@@ -86,7 +82,7 @@ func speakersRun(ctx context.Context, dir string, n int) (res bgpResult, err err
 	if err != nil {
 		return res, err
 	}
-	a, err := startSide(ctx, hub, "hub", path, fmt.Sprint(n))
+	a, err := startBGPSide(ctx, hub, sideBGPHub, path, fmt.Sprint(n))
 	if err != nil {
 		return res, err
 	}
@@ -94,7 +90,7 @@ func speakersRun(ctx context.Context, dir string, n int) (res bgpResult, err err
 	if err != nil {
 		return res, err
 	}
-	b, err := startSide(ctx, peers, "peers", fmt.Sprint(n))
+	b, err := startBGPSide(ctx, peers, sideBGPPeers, fmt.Sprint(n))
 	if err != nil {
 		return res, err
 	}
@@ -126,61 +122,19 @@ func speakersRun(ctx context.Context, dir string, n int) (res bgpResult, err err
 	return res, nil
 }
 
-// A side is one of the two processes: it is told words, and says words with a number.
-type side struct {
-	in    io.Writer
-	lines *bufio.Scanner
-}
-
-func startSide(ctx context.Context, n *netlab.Node, args ...string) (*side, error) {
+// startBGPSide starts one of the two sides, in its namespace.
+func startBGPSide(ctx context.Context, n *netlab.Node, role string, args ...string) (*side, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := n.Command(ctx, self, args[1:]...)
-	cmd.Env, cmd.Stderr = append(os.Environ(), bgpSide+"="+args[0]), os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &side{in, bufio.NewScanner(out)}, cmd.Start()
-}
-
-func (s *side) tell(word string) error {
-	_, err := fmt.Fprintln(s.in, word)
-	return err
-}
-
-func (s *side) wait(word string) (v float64, err error) {
-	if !s.lines.Scan() {
-		return 0, fmt.Errorf("the BGP bench ended before %s", word)
-	}
-	if _, err := fmt.Sscanf(s.lines.Text(), word+" %g", &v); err != nil {
-		return 0, fmt.Errorf("the BGP bench said %q, not %s", s.lines.Text(), word)
-	}
-	return v, nil
-}
-
-// runSide is main of a side.
-func runSide(role string, args []string) error {
-	n := 0
-	if _, err := fmt.Sscan(args[len(args)-1], &n); err != nil {
-		return err
-	}
-	if role == "hub" {
-		return hubSide(args[0], n)
-	}
-	return peersSide(n)
+	return startSide(n.Command(ctx, self, args...), role)
 }
 
 func spokeAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 19, byte(i >> 8), byte(i)}) }
 
-// hubSide is a RIB over the kernel and a speaker, with n spokes' addresses in it.
-func hubSide(path string, n int) error {
+// bgpHubSide is a RIB over the kernel and a speaker, with n spokes' addresses in it.
+func bgpHubSide(path string, n int) error {
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
@@ -249,8 +203,8 @@ func residentKiB() (kib float64) {
 	return kib
 }
 
-// peersSide is n spokes, which announce a prefix each, and another hub, which is told the specifics.
-func peersSide(n int) error {
+// bgpPeersSide is n spokes, which announce a prefix each, and another hub, which is told the specifics.
+func bgpPeersSide(n int) error {
 	begin := time.Now()
 	var summaries, specifics atomic.Int64
 	for i := 1; i <= n; i++ {

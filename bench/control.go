@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,8 +20,12 @@ import (
 	"flexvpn/ops"
 )
 
-// sessions is enough that the process's fixed costs do not show, and takes seconds.
-const sessions = 2000
+const (
+	// sessions is enough that the process's fixed costs do not show, and takes seconds.
+	sessions = 2000
+	// slice is how many of them are set up between two looks at the floor.
+	slice = 200
+)
 
 const hubConfig = `node: bench
 dataplane: none
@@ -65,14 +72,10 @@ clients: {c: {peers: [{sequence: 1, address: 127.0.0.1}], profile: any, tunnel: 
 tunnels: {t: {mode: ipsec, address: negotiated, source: dynamic, destination: dynamic}}
 `
 
-// control runs a hub inside this process and the load in another, so that this process's CPU time
-// and heap are the responder's alone.
+// control runs a hub inside this process and the load in others, so that this process's CPU time and
+// heap are the responder's alone.
 func control(ctx context.Context, dir, binary string) error {
 	hubPath, err := write(dir, "hub.yaml", hubConfig)
-	if err != nil {
-		return err
-	}
-	loadPath, err := write(dir, "load.yaml", loadConfig)
 	if err != nil {
 		return err
 	}
@@ -87,11 +90,8 @@ func control(ctx context.Context, dir, binary string) error {
 	if err := ready(ctx, hub, ended); err != nil {
 		return err
 	}
-	// One round to warm pools and maps, then the one that counts.
-	if _, err := loadRun(ctx, binary, loadPath, 200, nil); err != nil {
-		return err
-	}
-	if err := measureSessions(ctx, binary, loadPath, hub); err != nil {
+	h := handshakes{dir: dir, binary: binary, hub: hub}
+	if err := h.measure(ctx); err != nil {
 		return err
 	}
 	cancel()
@@ -112,65 +112,158 @@ func ready(ctx context.Context, hub *ops.Client, ended <-chan error) error {
 	return errors.New("the hub did not answer within ten seconds")
 }
 
-func measureSessions(ctx context.Context, binary, config string, hub *ops.Client) error {
-	heapBefore := liveHeap()
-	cpuBefore, begin := cpuTime(), time.Now()
-	var cpu time.Duration
-	var heap uint64
-	var standing uint64
-	res, err := loadRun(ctx, binary, config, sessions, func() error {
-		for time.Since(begin) < time.Minute {
-			s, err := hub.Stats(ctx)
-			if err != nil {
-				return err
-			}
-			if standing = s.SessionsUp["hub"]; standing == sessions {
-				cpu = cpuTime() - cpuBefore
-				time.Sleep(time.Second) // what handshakes hold for a moment is let go
-				heap = liveHeap()
-				return nil
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		return fmt.Errorf("only %d of %d sessions stand after a minute", standing, sessions)
-	})
+// handshakes are measured in slices: a few hundred by the hub, then as much bare cryptography by a
+// process that does nothing else. What the machine does to one it does to the other.
+type handshakes struct {
+	dir, binary string
+	hub         *ops.Client
+	floor       *side
+	loads       []*standingLoad
+}
+
+func (h *handshakes) measure(ctx context.Context) (err error) {
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	say("handshake_cpu_over_crypto", float64(cpu)/sessions/float64(handshakeFloor()))
-	say("heap_bytes_per_session", float64(heap-heapBefore)/sessions)
+	if h.floor, err = startSide(exec.CommandContext(ctx, self), sideFloor); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.floor.end()) }()
+	loadPath, err := write(h.dir, "load.yaml", loadConfig)
+	if err != nil {
+		return err
+	}
+	// To warm pools and maps, and the other side's caches.
+	if _, err := loadRun(ctx, h.binary, loadPath, 200); err != nil {
+		return err
+	}
+	if _, err := h.bare(slice); err != nil {
+		return err
+	}
+	if err := h.sliced(ctx); err != nil {
+		return err
+	}
+	res, err := loadRun(ctx, h.binary, loadPath, sessions)
+	if err != nil {
+		return err
+	}
 	say("setup_per_second", res.PerSecond)
 	return nil
 }
 
-// handshakeFloor is the CPU time of one handshake's bare cryptography.
-func handshakeFloor() time.Duration {
-	const rounds = 2000
-	before := cpuTime()
-	for range rounds {
-		floor.Handshake()
+// sliced says what a handshake and a standing session cost, and has the sessions end.
+func (h *handshakes) sliced(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, h.endLoads()) }()
+	heap := liveHeap()
+	var cpu, bare time.Duration
+	for n := slice; n <= sessions; n += slice {
+		spent, err := h.more(ctx, n)
+		if err != nil {
+			return err
+		}
+		floor, err := h.bare(slice)
+		if err != nil {
+			return err
+		}
+		cpu, bare = cpu+spent, bare+floor
 	}
-	return (cpuTime() - before) / rounds
+	say("handshake_cpu_over_crypto", float64(cpu)/float64(bare))
+	time.Sleep(time.Second) // what handshakes hold for a moment is let go
+	say("heap_bytes_per_session", float64(liveHeap()-heap)/sessions)
+	return nil
 }
 
-// loadRun runs flexvpn load in a process of its own; during runs beside it while it holds.
-func loadRun(ctx context.Context, binary, config string, n int, during func() error) (load.Result, error) {
-	hold := "0s"
-	if during != nil {
-		hold = "10s"
+// more adds a slice of sessions, after which n stand, and returns the CPU time it took this process.
+func (h *handshakes) more(ctx context.Context, n int) (time.Duration, error) {
+	name := fmt.Sprintf("load%d.yaml", n)
+	path, err := write(h.dir, name, strings.Replace(loadConfig, "{fqdn: bench", fmt.Sprintf("{fqdn: s%d.bench", n), 1))
+	if err != nil {
+		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "load", "-c", config, "-n", fmt.Sprint(n), "--hold", hold, "--json")
-	done := make(chan error, 1)
-	if during != nil {
-		go func() { done <- during() }()
+	before := cpuTime()
+	l, err := startLoad(ctx, h.binary, path, slice)
+	if err != nil {
+		return 0, err
 	}
-	out, err := cmd.Output()
-	if during != nil {
-		if err := <-done; err != nil {
-			return load.Result{}, err
+	h.loads = append(h.loads, l)
+	if err := l.stands(); err != nil {
+		return 0, err
+	}
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		s, err := h.hub.Stats(ctx)
+		switch up := s.SessionsUp["hub"]; {
+		case err != nil:
+			return 0, err
+		case up == uint64(n):
+			return cpuTime() - before, nil
+		case time.Since(begin) > time.Minute:
+			return 0, fmt.Errorf("only %d of %d sessions stand after a minute", up, n)
 		}
 	}
-	var res load.Result
+}
+
+// bare is the CPU time of the bare cryptography of n handshakes.
+func (h *handshakes) bare(n int) (time.Duration, error) {
+	if err := h.floor.tell(fmt.Sprint(n)); err != nil {
+		return 0, err
+	}
+	seconds, err := h.floor.wait("cpu")
+	return time.Duration(seconds * float64(time.Second)), err
+}
+
+// floorSide is the other side of bare.
+func floorSide() error {
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		n := 0
+		if _, err := fmt.Sscan(in.Text(), &n); err != nil {
+			return err
+		}
+		before := cpuTime()
+		for range n {
+			floor.Handshake()
+		}
+		fmt.Printf("cpu %g\n", (cpuTime() - before).Seconds())
+	}
+	return nil
+}
+
+func (h *handshakes) endLoads() (err error) {
+	for _, l := range h.loads {
+		err = errors.Join(err, l.cmd.Process.Signal(os.Interrupt))
+	}
+	for _, l := range h.loads {
+		err = errors.Join(err, l.cmd.Wait())
+	}
+	return err
+}
+
+// A standingLoad is a load run whose sessions stand until it is interrupted.
+type standingLoad struct {
+	cmd   *exec.Cmd
+	lines *bufio.Reader
+}
+
+func startLoad(ctx context.Context, binary, config string, n int) (*standingLoad, error) {
+	cmd := exec.CommandContext(ctx, binary, "load", "-c", config, "-n", fmt.Sprint(n), "--report", "0", "--hold", "1h")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &standingLoad{cmd, bufio.NewReaderSize(out, 256)}, cmd.Start()
+}
+
+// stands waits until every session that could be established is.
+func (l *standingLoad) stands() error {
+	if line, err := l.lines.ReadString('\n'); err != nil || !strings.Contains(line, " sessions stand;") {
+		return fmt.Errorf("flexvpn load said %q: %w", line, err)
+	}
+	return nil
+}
+
+// loadRun runs flexvpn load in a process of its own to its end.
+func loadRun(ctx context.Context, binary, config string, n int) (res load.Result, err error) {
+	out, err := exec.CommandContext(ctx, binary, "load", "-c", config, "-n", fmt.Sprint(n), "--json").Output()
 	if err != nil {
 		return res, fmt.Errorf("flexvpn load: %w\n%s", err, out)
 	}

@@ -189,7 +189,7 @@ func setupRate(ctx context.Context, dir, binary, text string) (rate float64, err
 		return 0, err
 	}
 	for _, n := range []int{200, sessions} { // the first to warm up
-		res, err := loadRun(ctx, binary, loadPath, n, nil)
+		res, err := loadRun(ctx, binary, loadPath, n)
 		if err != nil {
 			return 0, err
 		}
