@@ -9,7 +9,8 @@
 #
 #   VMKERNEL=6.1|6.12   which kernel (default 6.1)
 #   VMTIMEOUT=1500      seconds after which the machine is given up
-#   VMMEM=1024 VMSMP=2  its memory in MiB and its processors
+#   VMMEM=1024 VMSMP=1  its memory in MiB and its processors: with more than one, emulated instructions
+#                       cost twice as much
 #   VMACCEL=kvm         faster where KVM works; it is not used by itself, because nested it may hang
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,7 +32,10 @@ keep() {
 	cp -r "$work/out/artifacts/." "$work/console" "$work/virtiofsd.log" "$to/"
 	(cd "$to" && pwd)
 }
+ended=
 clean() {
+	[ ! -s "$work/pid" ] || kill "$(cat "$work/pid")" # a signal ended this script
+	[ -n "$ended" ] || [ ! -e "$work/console" ] || keep >/dev/null
 	# shellcheck disable=SC2086
 	[ -z "$started" ] || kill $started 2>/dev/null
 	rm -rf "$work"
@@ -51,7 +55,7 @@ watch() {
 		[ -d "/proc/$$" ] || break # else this script does the rest itself
 		sleep 1
 	done
-	[ ! -d "$work" ] || { keep; clean; }
+	[ ! -d "$work" ] || clean
 }
 
 # The command, with its arguments quoted; a coverage profile comes back by /out.
@@ -74,23 +78,27 @@ done
 	echo 'exit $status'
 } >"$work/out/command"
 
+cache=always # nobody changes what a test reads of this host while it runs
 for share in root:/ out.sock:"$work/out"; do
-	"$daemon" --socket-path="$work/${share%%:*}" -o source="${share#*:}" -o cache=auto -o sandbox=chroot >>"$work/virtiofsd.log" 2>&1 &
+	"$daemon" --socket-path="$work/${share%%:*}" -o source="${share#*:}" -o cache="$cache" -o sandbox=chroot >>"$work/virtiofsd.log" 2>&1 &
 	started="$started $!"
+	cache=auto
 done
 watch </dev/null >/dev/null 2>&1 &
 for _ in $(seq 500); do
 	[ -S "$work/root" ] && [ -S "$work/out.sock" ] && break
 	sleep .02
 done
-# QEMU's emulation of cmpxchg16b makes 6.12 crash at boot now and then: the machine lacks it.
-timeout -k 5 "${VMTIMEOUT:-1500}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tcg,thread=multi}" -cpu max,-cx16 \
-	-smp "${VMSMP:-2}" -m "$memory" -object memory-backend-memfd,id=mem,size="${memory}M",share=on -numa node,memdev=mem \
+# QEMU's emulation of cmpxchg16b makes 6.12 crash at boot now and then: the machine lacks it. Fast string
+# instructions are emulated octet by octet, so that clearing a page is slow with them.
+timeout -k 5 "${VMTIMEOUT:-1500}" qemu-system-x86_64 -M q35 -accel "${VMACCEL:-tcg,thread=multi}" -cpu max,-cx16,-erms,-fsrm \
+	-smp "${VMSMP:-1}" -m "$memory" -object memory-backend-memfd,id=mem,size="${memory}M",share=on -numa node,memdev=mem \
 	-chardev socket,id=root,path="$work/root" -device vhost-user-fs-pci,chardev=root,tag=root \
 	-chardev socket,id=out,path="$work/out.sock" -device vhost-user-fs-pci,chardev=out,tag=out -pidfile "$work/pid" \
 	-nodefaults -no-user-config -display none -no-reboot -serial stdio -kernel "$images/vmlinuz" -initrd "$images/initrd" \
 	-append "console=ttyS0 quiet panic=-1 printk.devkmsg=on" </dev/null 2>&1 | stdbuf -oL tr -d '\r' | tee "$work/console" |
 	sed -u -e '/^VMEXIT /d' -e '/reboot: Power down/d' -e '/alg: No test for /d'
+ended=1
 status=$(sed -n 's/.*VMEXIT \([0-9]*\)$/\1/p' "$work/console" | tail -n 1)
 [ -z "$profile" ] || [ ! -f "$work/out/profile" ] || cp "$work/out/profile" "$profile"
 if [ "${status:-125}" != 0 ]; then
