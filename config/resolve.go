@@ -1,11 +1,5 @@
 package config
 
-import (
-	"fmt"
-	"math/big"
-	"strings"
-)
-
 // resolve makes the typed configuration and checks what spans sections. It goes on after errors, so
 // that all of a file are told; a value that was refused already is not judged again.
 func (r *reader) resolve(raw *rawConfig) *Config {
@@ -73,45 +67,4 @@ func (r *reader) ikev2(raw *rawIKEv2) IKEv2 {
 		NATKeepalive: raw.natKeepalive.v,
 		MaxSessions:  raw.maxSessions.v,
 	}
-}
-
-// Summary says in one line what a configuration contains:
-// "2 profiles, 1 policy, 1 pool (253 addresses), 1 virtual-template".
-func (c *Config) Summary() string {
-	addresses := new(big.Int)
-	for _, p := range c.Pools {
-		addresses.Add(addresses, p.size())
-	}
-	parts := []string{plural(len(c.IKEv2.Profiles), "profile")}
-	add := func(n int, noun, extra string) {
-		if n > 0 {
-			parts = append(parts, plural(n, noun)+extra)
-		}
-	}
-	add(len(c.Policies), "authorization-policy", "")
-	add(len(c.Pools), "pool", fmt.Sprintf(" (%s addresses)", thousands(addresses)))
-	add(len(c.Templates), "virtual-template", "")
-	add(len(c.AAA.Servers), "AAA server", "")
-	add(len(c.Clients), "client", "")
-	add(len(c.Tunnels), "tunnel", "")
-	add(len(c.Tracks), "track", "")
-	return strings.Join(parts, ", ")
-}
-
-// thousands is a number that people can read: a pool of IPv6 has up to 39 digits.
-func thousands(n *big.Int) string {
-	if s := n.String(); len(s) <= 9 {
-		return s
-	}
-	return fmt.Sprintf("about 2^%d", n.BitLen()-1)
-}
-
-func plural(n int, noun string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case strings.HasSuffix(noun, "y"):
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
