@@ -49,18 +49,19 @@ func (n *Node) routeTasks(g *errgroup.Group, ctx, ike context.Context) {
 	}
 }
 
-// noBGP is the answer of a node without a speaker.
+// noBGP is the answer of a node without a speaker to who asks for one neighbor or prefix. Who asks for
+// all of them gets none.
 func noBGP() error {
 	return ops.NotFound("this node runs no BGP speaker", "add bgp to its configuration")
 }
 
 // BGP implements ops.Node.
 func (n *Node) BGP(ctx context.Context, neighbor netip.Addr) ([]view.BGP, error) {
-	if len(n.speakers) == 0 {
+	if len(n.speakers) == 0 && neighbor.IsValid() {
 		return nil, noBGP()
 	}
 	var out []view.BGP
-	found := false
+	found := !neighbor.IsValid()
 	for _, s := range n.speakers {
 		v, err := s.View(ctx, neighbor)
 		if err != nil {
@@ -80,7 +81,7 @@ func (n *Node) BGP(ctx context.Context, neighbor netip.Addr) ([]view.BGP, error)
 
 // BGPRoutes implements ops.Node.
 func (n *Node) BGPRoutes(ctx context.Context, prefix netip.Prefix) (out []view.BGPRoute, err error) {
-	if len(n.speakers) == 0 {
+	if len(n.speakers) == 0 && prefix.IsValid() {
 		return nil, noBGP()
 	}
 	for _, s := range n.speakers {

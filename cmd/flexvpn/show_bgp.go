@@ -47,6 +47,9 @@ func bgpPage(neighbor string, text func(io.Writer, []view.BGP, time.Time) error)
 }
 
 func printBGPSummary(w io.Writer, list []view.BGP, now time.Time) error {
+	if len(list) == 0 {
+		return printNoBGP(w)
+	}
 	for i, b := range list {
 		if i > 0 {
 			_, _ = fmt.Fprintln(w)
@@ -68,6 +71,11 @@ func printBGPSummary(w io.Writer, list []view.BGP, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+func printNoBGP(w io.Writer) error {
+	_, err := fmt.Fprintln(w, "This node runs no BGP speaker: the configuration has no bgp section.")
+	return err
 }
 
 func ofVRF(vrf string) string {
@@ -105,6 +113,9 @@ func stateOrPrefixes(n view.BGPNeighbor) string {
 }
 
 func printBGPNeighbors(w io.Writer, list []view.BGP, now time.Time) error {
+	if len(list) == 0 {
+		return printNoBGP(w)
+	}
 	first := true
 	for _, b := range list {
 		for _, n := range b.Neighbors {

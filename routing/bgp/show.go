@@ -136,7 +136,7 @@ func withStatus(v view.BGPNeighbor, st status) view.BGPNeighbor {
 	return v
 }
 
-// Routes are the prefixes of the table, or what is known of one: the longest prefix around it.
+// Routes are the prefixes of the table, or that one of them.
 func (s *Speaker) Routes(ctx context.Context, only netip.Prefix) (out []view.BGPRoute, err error) {
 	err = s.ask(ctx, func() {
 		if only.IsValid() {
