@@ -135,14 +135,21 @@ func (e *entry) carrier() *claim {
 
 func (c *claim) usable() bool { return c.discard || len(c.hops) > 0 }
 
-// hops are the ways that the FIB can have. IPv6 divides traffic over gateways only: of ways without one
-// it takes the winner's own.
+// farEnd is the gateway that stands for the other end of a tunnel: IPv6 divides traffic over gateways only
+// (ip6_route_multipath_add), and a tunnel asks nobody who has an address.
+var farEnd = netip.MustParseAddr("fe80::f1e:ce11")
+
+// hops are the ways that the FIB can have. Only tunnels, which IKEv2's routes lead into, get a gateway
+// that they have not: of other IPv6 ways without one it takes the winner's own.
 func (e *entry) hops(w *claim) []dataplane.Hop {
 	ways := e.ways(w)
-	if w.dest.prefix.Addr().Is6() && slices.ContainsFunc(ways, func(h dataplane.Hop) bool { return !h.Via.IsValid() }) {
+	if w.dest.prefix.Addr().Is4() || len(ways) < 2 || !slices.ContainsFunc(ways, func(h dataplane.Hop) bool { return !h.Via.IsValid() }) {
+		return ways
+	}
+	if w.source != SourceIKEv2 {
 		return w.hops[:1]
 	}
-	return ways
+	return viaHops(ways, farEnd)
 }
 
 // maxWays bounds equal-cost ways, as maximum-paths does on IOS.

@@ -105,3 +105,30 @@ func TestAStrangersRouteKeepsItsPlaceAndOursFollows(t *testing.T) {
 		t.Errorf("counters are %+v", table.Counters())
 	}
 }
+
+func TestEqualWaysDivideTrafficInBothFamilies(t *testing.T) {
+	table, f := newTable(t)
+	for _, tunnel := range []string{"Tunnel1", "Tunnel2"} {
+		a := from(tunnel, "10.0.0.0/8", "2001:db8::/32")
+		a.Share = true
+		must(t, table.Set(tunnel+"/ikev2", a))
+	}
+	// The kernel divides IPv6 over gateways only, so the tunnels get one; people are not told of it.
+	expect(t, f, "10.0.0.0/8 dev Tunnel1 and dev Tunnel2 metric 2 proto 178",
+		"2001:db8::/32 via fe80::f1e:ce11 dev Tunnel1 and fe80::f1e:ce11 dev Tunnel2 metric 2 proto 178")
+	for _, r := range table.Routes() {
+		if strings.Join(r.NextHops, ", ") != "dev Tunnel1, dev Tunnel2" {
+			t.Errorf("%s is shown by %v", r.Prefix, r.NextHops)
+		}
+	}
+	must(t, table.Remove("Tunnel1/ikev2"))
+	expect(t, f, "10.0.0.0/8 dev Tunnel2 metric 2 proto 178", "2001:db8::/32 dev Tunnel2 metric 2 proto 178")
+	must(t, table.Remove("Tunnel2/ikev2"))
+
+	for i, hop := range []string{"192.0.2.1", "192.0.2.2"} {
+		must(t, table.SetPath("static/"+hop, Path{Prefix: prefixes("172.16.0.0/12")[0], Source: SourceStatic, Interface: "eth0", NextHops: addrs(hop), Distance: 1, Tag: uint32(i)}))
+	}
+	expect(t, f, "172.16.0.0/12 via 192.0.2.1 dev eth0 and 192.0.2.2 dev eth0 metric 1 proto 180")
+	must(t, table.Remove("static/192.0.2.1"))
+	expect(t, f, "172.16.0.0/12 via 192.0.2.2 dev eth0 metric 1 proto 180")
+}

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -107,6 +108,9 @@ func hopsText(hops []dataplane.Hop, discard bool) []string {
 	}
 	out := make([]string, 0, len(hops))
 	for _, h := range hops {
+		if h.Via == farEnd {
+			h.Via = netip.Addr{}
+		}
 		out = append(out, hopText(h))
 	}
 	return out

@@ -227,6 +227,7 @@ func (t *Table) SetPath(key string, p Path) error {
 	c := &claim{
 		key: key, dest: dest{p.VRF, p.Prefix.Masked()}, source: p.Source, identity: p.Identity, distance: p.Distance,
 		tag: p.Tag, nexthops: p.NextHops, discard: p.Discard, onlink: len(p.NextHops) > 0,
+		share: p.Source == SourceStatic, // as on IOS: static routes of one distance divide traffic
 	}
 	if p.Interface != "" {
 		hop := dataplane.Hop{Interface: p.Interface}
