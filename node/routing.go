@@ -24,7 +24,7 @@ func (n *Node) buildRouting() error {
 		}
 	}
 	for _, c := range n.cfg.BGP {
-		n.speakers = append(n.speakers, bgp.New(bgp.Options{Config: c, RIB: n.routes, Log: n.log}))
+		n.speakers = append(n.speakers, bgp.New(bgp.Options{Config: c, RIB: n.routes, Log: n.log, Stays: n.kernel != nil, Leave: n.opt.Keep}))
 	}
 	return nil
 }

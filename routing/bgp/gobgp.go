@@ -141,7 +141,9 @@ func peerConfig(n neighbor) *api.Peer {
 		out.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
 	}
 	if p.GracefulRestart > 0 {
-		out.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(p.GracefulRestart / time.Second)}
+		// Without families it says only that the neighbor's own paths are kept. The bits for a restart and for
+		// forwarding that was preserved are never set: what starts builds its data plane anew.
+		out.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(p.GracefulRestart / time.Second), HelperOnly: !n.stays}
 	}
 	for _, f := range families(n) {
 		a := &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f, Enabled: true}}

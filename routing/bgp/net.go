@@ -164,6 +164,7 @@ func (s *Speaker) accept(l *net.TCPListener) {
 // accepted gives a connection to the neighbor it is from. There is no neighbor without a spoke's
 // session or a line of the configuration.
 func (s *Speaker) accepted(c *net.TCPConn) {
+	s.catchUp() // the spoke's own session may be news that waits behind its connection
 	from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
 	p := s.peers[from]
 	switch {
@@ -186,6 +187,7 @@ func (s *Speaker) accepted(c *net.TCPConn) {
 // take gives a connection to the library, which is ready for it.
 func (p *peer) take(c *net.TCPConn) {
 	p.ready, p.taken = false, c
+	p.prepare(c.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap())
 	p.link.Take(c)
 }
 

@@ -30,6 +30,7 @@ type peer struct {
 	link     session
 	gone     bool
 	up       bool
+	offered  bool      // it was told, or the library was for it, what its group knows
 	since    time.Time // in this state
 	asn      uint32    // the neighbor's
 	internal bool
@@ -60,7 +61,7 @@ func (s *Speaker) addPeer(p *peer) {
 	err := s.sign(p, true)
 	var link session
 	if err == nil {
-		link, err = s.lib.Start(neighbor{address: p.address, asn: s.cfg.ASN, peer: p.cfg, id: s.cfg.RouterID, cluster: s.cfg.ClusterID}, feed{p})
+		link, err = s.lib.Start(neighbor{address: p.address, asn: s.cfg.ASN, peer: p.cfg, id: s.cfg.RouterID, cluster: s.cfg.ClusterID, stays: s.stays}, feed{p})
 	}
 	if err != nil {
 		p.blocked = err.Error()
@@ -166,23 +167,44 @@ func (s *Speaker) up(p *peer, e established) {
 		return
 	}
 	p.up, p.since = true, s.now()
+	s.ups++
 	s.log.Info(fmt.Sprintf("%%BGP-5-ADJCHANGE: neighbor %s Up", p.name()), "asn", e.asn, "identity", p.identity, "interface", p.device)
 	s.offer(p)
+}
+
+// prepare tells the library before the session is up what its neighbor is to know, where the configuration
+// says who that is: the End-of-RIB marker, which the library sends behind what it has at that moment, must
+// come after the first update (RFC 4724 section 2).
+func (p *peer) prepare(local netip.Addr) {
+	if p.cfg.AnyASN || len(p.cfg.RemoteASNs) != 1 {
+		return
+	}
+	p.asn, p.internal, p.local = p.cfg.RemoteASNs[0], p.cfg.Internal(p.speaker.cfg.ASN), local
+	p.speaker.offer(p)
+}
+
+// retract takes back what was offered: the library would tell it again when the session comes back.
+func (p *peer) retract() {
+	if !p.offered {
+		return
+	}
+	p.offered = false
+	p.speaker.leaveGroup(p)
+	for prefix := range p.sent {
+		p.speaker.untell(p, prefix)
+	}
 }
 
 // down notes the end of a session.
 func (p *peer) down(reason string) {
 	p.ready = false
+	p.retract()
 	if !p.up {
 		return
 	}
 	p.up, p.since, p.lastDown = false, p.speaker.now(), reason
 	p.flaps++
-	p.speaker.leaveGroup(p)
-	for prefix := range p.sent {
-		// The library would tell it again when the session comes back.
-		p.speaker.untell(p, prefix)
-	}
+	p.speaker.ups--
 	p.speaker.counters.downs++
 	p.speaker.log.Info(fmt.Sprintf("%%BGP-5-ADJCHANGE: neighbor %s Down %s", p.name(), reason), "identity", p.identity, "interface", p.device)
 }

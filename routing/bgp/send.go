@@ -7,7 +7,7 @@ import (
 	"flexvpn/config"
 )
 
-// A group is the established neighbors that are told the same, their own paths aside. What a group is
+// A group is the neighbors, established or about to be, that are told the same, their own paths aside. What a group is
 // not told costs nothing per neighbor: of a thousand spokes that get only a summary, none is looked at
 // when a specific prefix changes.
 type group struct {
@@ -25,6 +25,10 @@ func (s *Speaker) keyOf(p *peer) groupKey { return groupKey{p.cfg, p.internal, p
 
 // offer tells a new neighbor everything.
 func (s *Speaker) offer(p *peer) {
+	if p.offered {
+		return
+	}
+	p.offered = true
 	k := s.keyOf(p)
 	g := s.groups[k]
 	if g == nil {

@@ -33,6 +33,7 @@ type neighbor struct {
 	peer    *config.BGPPeer
 	id      netip.Addr // our router id
 	cluster netip.Addr
+	stays   bool // forwarding outlives this process
 }
 
 // events are what a session tells. They come one at a time and in order.

@@ -41,17 +41,14 @@ func (s *Speaker) ask(ctx context.Context, f func()) error {
 // AddTo adds the speaker's counters to the node's. It walks no neighbors.
 func (s *Speaker) AddTo(ctx context.Context, v *view.Stats) error {
 	return s.ask(ctx, func() {
-		up, blocked := 0, 0
-		for _, g := range s.groups {
-			up += len(g.peers)
-		}
+		blocked := 0
 		for _, p := range s.static {
 			if p.blocked != "" {
 				blocked++
 			}
 		}
-		v.BGPNeighbors["established"] += uint64(up)
-		v.BGPNeighbors["waiting"] += uint64(len(s.peers) - up - blocked)
+		v.BGPNeighbors["established"] += uint64(s.ups)
+		v.BGPNeighbors["waiting"] += uint64(len(s.peers) - s.ups - blocked)
 		v.BGPNeighbors["blocked"] += uint64(blocked)
 		v.BGPPrefixes["in"] += uint64(s.counters.in)
 		v.BGPPrefixes["out"] += uint64(s.counters.out)

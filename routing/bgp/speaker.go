@@ -30,7 +30,12 @@ type Options struct {
 	Log    *slog.Logger
 	// Dial and Listen open TCP for BGP in the speaker's VRF.
 	Net network
-	lib library // of tests
+	// Stays says that packets are forwarded on after this process has died, so that neighbors may keep its
+	// paths meanwhile (RFC 4724).
+	Stays bool
+	// Leave makes Run end without a word to anybody, its routes left where they are.
+	Leave bool
+	lib   library // of tests
 }
 
 // A Speaker is the BGP speaker of one VRF. One goroutine, that of Run, owns everything below inbox.
@@ -42,6 +47,8 @@ type Speaker struct {
 	lib library
 	now func() time.Time
 
+	stays, leave bool // as in Options
+
 	inbox   chan func()
 	changes changes
 	done    chan struct{}
@@ -50,6 +57,7 @@ type Speaker struct {
 	peers     map[netip.Addr]*peer
 	static    []*peer
 	dynamic   int // neighbors of listen ranges
+	ups       int // sessions that stand
 	groups    map[groupKey]*group
 	table     map[netip.Prefix]*destination
 	summaries []*summary
@@ -69,7 +77,7 @@ func (s *Speaker) key() string {
 // New makes a speaker that does nothing until Run.
 func New(o Options) *Speaker {
 	s := &Speaker{
-		cfg: o.Config, rib: o.RIB, net: o.Net, lib: o.lib, now: time.Now,
+		cfg: o.Config, rib: o.RIB, net: o.Net, lib: o.lib, now: time.Now, stays: o.Stays, leave: o.Leave,
 		inbox: make(chan func(), 1024), done: make(chan struct{}), changes: changes{wake: make(chan struct{}, 1)},
 		peers: map[netip.Addr]*peer{}, groups: map[groupKey]*group{}, table: map[netip.Prefix]*destination{}, best: map[netip.Prefix]routing.Best{},
 	}
@@ -93,7 +101,8 @@ func New(o Options) *Speaker {
 	return s
 }
 
-// Run speaks until ctx ends; then every neighbor is told and every path withdrawn.
+// Run speaks until ctx ends; then every neighbor is told and every path withdrawn, unless they are to
+// be left.
 func (s *Speaker) Run(ctx context.Context) error {
 	s.ctx = ctx
 	defer close(s.done)
@@ -112,9 +121,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 		case f := <-s.inbox:
 			f()
 		case <-s.changes.wake:
-			for _, b := range s.changes.take() {
-				s.changed(b)
-			}
+			s.catchUp()
 		case <-ctx.Done():
 			return s.stop()
 		}
@@ -124,6 +131,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 func (s *Speaker) stop() error {
 	for _, l := range s.listeners {
 		_ = l.Close()
+	}
+	if s.leave {
+		return nil // a session that ends without NOTIFICATION is one that restarts, RFC 4724 section 4.2
 	}
 	for _, p := range s.peers {
 		s.removePeer(p, "Neighbor deleted")
@@ -181,6 +191,13 @@ func (c *changes) take() []routing.Best {
 	}
 	c.order, c.last = nil, nil
 	return out
+}
+
+// catchUp looks at what the RIB has told.
+func (s *Speaker) catchUp() {
+	for _, b := range s.changes.take() {
+		s.changed(b)
+	}
 }
 
 // changed looks at a new winner of the RIB: it may make or end a neighbor, and begin or end an

@@ -36,6 +36,7 @@ type link struct {
 	lab    *lab
 	to     neighbor
 	told   map[netip.Prefix]Attributes
+	early  int // prefixes it was told before it got a connection
 	closed bool
 }
 
@@ -47,8 +48,14 @@ func (l *lab) Start(n neighbor, e events) (session, error) {
 	return k, nil
 }
 
-func (k *link) Take(c *net.TCPConn) { _ = c.Close() }
-func (k *link) Status() status      { return status{} }
+func (k *link) Take(c *net.TCPConn) {
+	k.lab.mu.Lock()
+	defer k.lab.mu.Unlock()
+	k.early = len(k.told)
+	_ = c.Close()
+}
+
+func (k *link) Status() status { return status{} }
 func (k *link) Announce(p netip.Prefix, a *Attributes) error {
 	k.lab.mu.Lock()
 	defer k.lab.mu.Unlock()
@@ -83,17 +90,24 @@ ikev2: {profiles: {p: {authentication: {local: psk, remote: psk}, keyring: k}}, 
 prefix-lists: {from-spokes: [permit 172.16.0.0/12 ge 24 le 24, permit 0.0.0.0/0]}
 `
 
+// newLab is a lab whose speaker does not run yet.
+func newLab(t *testing.T, bgp string, leave bool) *lab {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte(labText+bgp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, fib: routing.MemoryFIB(), links: map[netip.Addr]*link{}, log: &strings.Builder{}}
+	l.table = routing.New(l.fib)
+	l.s = New(Options{Config: cfg.BGP[0], RIB: l.table, Log: slog.New(slog.NewTextHandler(l.log, nil)), Net: nowhere{}, Leave: leave, lib: l})
+	return l
+}
+
 // inLab runs f with a speaker of the given bgp section in a bubble of virtual time.
 func inLab(t *testing.T, bgp string, f func(*lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		cfg, err := config.Parse("test.yaml", []byte(labText+bgp))
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := &lab{t: t, fib: routing.MemoryFIB(), links: map[netip.Addr]*link{}, log: &strings.Builder{}}
-		l.table = routing.New(l.fib)
-		l.s = New(Options{Config: cfg.BGP[0], RIB: l.table, Log: slog.New(slog.NewTextHandler(l.log, nil)), Net: nowhere{}, lib: l})
+		l := newLab(t, bgp, false)
 		ctx, cancel := context.WithCancel(context.Background())
 		var ended sync.WaitGroup
 		ended.Go(func() { _ = l.s.Run(ctx) })
