@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What a failed test leaves where make test-kernel keeps it: the exchange of every node, decoded, from
-// the first message on, its log, and the state of the kernel.
+// What a test leaves where make test-kernel keeps it when one fails: the exchange of every node, decoded,
+// from the first message on, its log, and the state of the kernel.
 
 // artifact is the path of a file about a test; empty when nobody keeps any.
 func artifact(t *testing.T, name string) string {
@@ -29,17 +29,14 @@ func (f *flexvpn) traceFlags() []string {
 	return []string{"--trace", path}
 }
 
-// keepTrace keeps the exchange and the log of a failed test, and drops those of another.
-func (f *flexvpn) keepTrace() {
-	path := artifact(f.t, f.node.Name+".exchange")
-	switch {
-	case path == "":
-	case !f.t.Failed():
-		_ = os.Remove(path)
-	default:
-		if err := os.WriteFile(artifact(f.t, f.node.Name+".log"), []byte(f.log.String()), 0o600); err != nil {
-			f.t.Log(err)
-		}
+// keepLog keeps a daemon's log, of any test: one that panics has not failed yet.
+func (f *flexvpn) keepLog() {
+	path := artifact(f.t, f.node.Name+".log")
+	if path == "" {
+		return
+	}
+	if err := os.WriteFile(path, []byte(f.log.String()), 0o600); err != nil {
+		f.t.Log(err)
 	}
 }
 

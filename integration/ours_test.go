@@ -55,7 +55,7 @@ func startFlexvpn(t *testing.T, n *netlab.Node, role, config string, files map[s
 		if t.Failed() {
 			t.Logf("the log of flexvpn %s:\n%s", role, lastLines(f.log.String(), 60))
 		}
-		f.keepTrace()
+		f.keepLog()
 	})
 	return f
 }
