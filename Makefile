@@ -29,9 +29,10 @@ test: test-deps build lint
 	go test -timeout 25m -parallel 4 ./...
 	$(MAKE) test-kernel
 
-# The kernel data plane, in a virtual machine with Debian's kernel; NATIVE=1 uses this machine's own.
+# The kernel data plane, in virtual machines with Debian's kernels; NATIVE=1 uses this machine's own, RUN=REGEXP
+# chooses tests.
 test-kernel: test-deps vm-deps build
-	./deploy/vm/test-kernel.sh $(if $(NATIVE),native)
+	RUN='$(RUN)' ./deploy/vm/test-kernel.sh $(if $(NATIVE),native)
 
 lint:
 	@out=$$(go tool gofumpt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not formatted: $$out"; exit 1; }
