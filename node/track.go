@@ -57,6 +57,7 @@ func (n *Node) buildTracks() {
 		cfg.Kernel = kernelState{n.rtnl}
 	}
 	n.tracks = track.New(cfg)
+	n.tracks.Look()
 	n.tracks.Watch(func(int, bool) { n.clientsChanged() })
 }
 

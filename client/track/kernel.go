@@ -61,6 +61,22 @@ func (o *object) ofKernel() bool {
 	return false
 }
 
+// Look sees the kernel's objects as they stand, once, before Run: so that who asks at the start is not
+// told that a line is down which nobody has looked at.
+func (s *Set) Look() {
+	if s.cfg.Kernel == nil {
+		return
+	}
+	var seen []sight
+	for _, o := range s.objects {
+		if o.ofKernel() {
+			up, reason := s.look(o)
+			seen = append(seen, sight{o, up, reason})
+		}
+	}
+	s.report(time.Now(), seen...)
+}
+
 // watchKernel follows the kernel until ctx ends; when its news break off, it asks for them anew and
 // looks at everything.
 func (s *Set) watchKernel(ctx context.Context) {

@@ -305,3 +305,17 @@ func TestChangesOfOneMoment(t *testing.T) {
 		}
 	})
 }
+
+// Who asks before the objects are followed is told what is.
+func TestLookBeforeRun(t *testing.T) {
+	cfg, err := config.Parse("t.yaml", []byte("node: n\nikev2: {profiles: {}}\ntracks:\n  1: {interface: eth0, line-protocol: up}\n  2: {interface: eth1, line-protocol: up}\n  3: {list: {and: [1]}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, links: map[string]Link{"eth0": {Exists: true, Up: true, Carrier: true}, "eth1": {Exists: true}}}
+	s := New(Config{Tracks: cfg.Tracks, Kernel: b, Log: slog.New(slog.DiscardHandler)})
+	s.Look()
+	if !s.Up(1) || s.Up(2) || !s.Up(3) {
+		t.Errorf("object 1 is %s, 2 %s, 3 %s; want up, down, up", upDown(s.Up(1)), upDown(s.Up(2)), upDown(s.Up(3)))
+	}
+}
