@@ -23,15 +23,15 @@ func loadHere(path string) (*config.Config, error) {
 	return config.Load(path, append(checks(), config.OnHost(link))...)
 }
 
-// attach puts filters, rates and VRFs around a plane that makes devices. clamp: the plane leaves TCP's
-// segment size alone.
-func (n *Node) attach(inner dataplane.Plane, clamp bool) (dataplane.Plane, error) {
+// attach puts filters, rates and VRFs around a plane that makes devices: the kernel's leaves TCP's segment
+// size alone, and its devices outlive a crash, so what filters their packets must, too.
+func (n *Node) attach(inner dataplane.Plane, kernel bool) (dataplane.Plane, error) {
 	lists := make([]*config.AccessList, 0, len(n.cfg.AccessLists))
 	for _, l := range n.cfg.AccessLists {
 		lists = append(lists, l)
 	}
 	slices.SortFunc(lists, func(a, b *config.AccessList) int { return cmp.Compare(a.Name, b.Name) })
-	p, err := edge.New(inner, edge.Options{Lists: lists, ClampMSS: clamp, Link: n.rtnl, Noticed: func(what string, err error) {
+	p, err := edge.New(inner, edge.Options{Lists: lists, ClampMSS: kernel, Owned: !kernel, Link: n.rtnl, Noticed: func(what string, err error) {
 		n.log.Warn("the kernel's state was changed by somebody else", "what", what, "err", err)
 	}})
 	if err != nil {

@@ -16,7 +16,8 @@ func (in *inside) buildNAT() error {
 	if len(in.n.cfg.NAT) == 0 {
 		return nil
 	}
-	c := nat.Config{Addresses: in.n.rtnl.Addresses, Log: in.n.log}
+	// Tunnels of the kernel's plane outlive a crash, and what goes through them must stay translated.
+	c := nat.Config{Owned: in.n.kernel == nil, Addresses: in.n.rtnl.Addresses, Log: in.n.log}
 	for _, r := range in.n.cfg.NAT {
 		c.Rules = append(c.Rules, nat.Rule{Inside: r.Inside, Outside: r.Outside, Source: r.Source})
 	}

@@ -17,10 +17,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/nftables"
+
+	"flexvpn/dataplane/nft"
 )
 
 // table is the name of our nftables table.
@@ -36,6 +37,9 @@ type Rule struct {
 // Config is what NAT works with.
 type Config struct {
 	Rules []Rule
+	// Owned lets the table go with the process however that ends, as the tunnels do; else what a crash
+	// leaves goes on until the next start.
+	Owned bool
 	// Addresses are those of an interface.
 	Addresses func(name string) ([]netip.Prefix, error)
 	Log       *slog.Logger
@@ -49,8 +53,9 @@ type Tunnel struct {
 
 // NAT is the translation. Up may be called from any goroutine and does not wait.
 type NAT struct {
-	cfg  Config
-	poke chan struct{}
+	cfg   Config
+	poke  chan struct{}
+	table *nft.Table // nil before Apply
 
 	mu  sync.Mutex
 	ups []Tunnel // to be looked at by Run
@@ -59,65 +64,54 @@ type NAT struct {
 // New makes a NAT that translates nothing until Apply.
 func New(cfg Config) *NAT { return &NAT{cfg: cfg, poke: make(chan struct{}, 1)} }
 
-// Sweep removes what a former run left. A kernel without nftables has nothing of it.
+// Sweep removes what a former run left. A kernel without nftables has nothing of it, and what another
+// process owns is no remainder.
 func Sweep() error {
-	c, err := nftables.New()
+	t, err := nft.Open(table, false)
 	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
+		return err
 	}
-	have, err := present(c)
-	if errors.Is(err, syscall.EPROTONOSUPPORT) || errors.Is(err, syscall.EINVAL) || !have && err == nil {
-		return nil
-	}
-	if err == nil {
-		c.DelTable(&nftables.Table{Name: table, Family: nftables.TableFamilyINet})
-		err = c.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("remove the nftables table %s: %w", table, err)
+	defer func() { _ = t.Close() }()
+	if err := t.Remove(); !errors.Is(err, nft.ErrTaken) {
+		return err
 	}
 	return nil
 }
 
-func present(c *nftables.Conn) (bool, error) {
-	all, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return false, err
+// Apply makes the rules the kernel's, in place of any that are there.
+func (n *NAT) Apply() (err error) {
+	if n.table, err = nft.Open(table, n.cfg.Owned); err != nil {
+		return err
 	}
-	for _, t := range all {
-		if t.Name == table {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// Apply makes the rules the kernel's, in one transaction and in place of any that are there.
-func (n *NAT) Apply() error {
-	c, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	c.AddTable(t) // so that there is one to delete
-	c.DelTable(t)
-	c.AddTable(t)
-	chain := c.AddChain(&nftables.Chain{
-		Name: chainName, Table: t, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
-	})
-	for i, r := range n.cfg.Rules {
-		for _, e := range r.expressions() {
-			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: e, UserData: mark(i)})
-		}
-	}
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("make the nftables table %s: %w: NAT needs a kernel with nftables and masquerade (modules nf_tables, nft_masq)", table, err)
+	if err := n.make(); err != nil {
+		return err
 	}
 	for _, r := range n.cfg.Rules {
 		n.cfg.Log.Info("nat", "inside", r.Inside, "outside", r.Outside, "source", r.Source)
 	}
 	if why := forwarding(); why != "" {
 		n.cfg.Log.Warn("nat", "err", why)
+	}
+	return nil
+}
+
+func (n *NAT) make() error {
+	err := n.table.Make(func(c *nftables.Conn) error {
+		chain := c.AddChain(&nftables.Chain{
+			Name: chainName, Table: n.table.Ref(), Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
+		})
+		for i, r := range n.cfg.Rules {
+			for _, e := range r.expressions() {
+				c.AddRule(&nftables.Rule{Table: n.table.Ref(), Chain: chain, Exprs: e, UserData: mark(i)})
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, nft.ErrTaken):
+		return err
+	case err != nil:
+		return fmt.Errorf("make the nftables table %s: %w: NAT needs a kernel with nftables and masquerade (modules nf_tables, nft_masq)", table, err)
 	}
 	return nil
 }
@@ -152,15 +146,11 @@ func (n *NAT) Run(ctx context.Context) error {
 
 // restore makes the table anew when somebody removed it, as a reload of the firewall does.
 func (n *NAT) restore() {
-	c, err := nftables.New()
-	if err != nil {
-		return // tried again soon
-	}
-	if have, err := present(c); err != nil || have {
-		return
+	if have, err := n.table.Exists(); err != nil || have {
+		return // what cannot be asked now is asked again soon
 	}
 	n.cfg.Log.Warn("nat: the nftables table was removed by somebody else and is made anew", "table", table)
-	if err := n.Apply(); err != nil {
+	if err := n.make(); err != nil {
 		n.cfg.Log.Error("nat", "err", err)
 	}
 }
@@ -199,4 +189,9 @@ func (n *NAT) followTunnels() {
 }
 
 // Close removes the table.
-func (n *NAT) Close() error { return Sweep() }
+func (n *NAT) Close() error {
+	if n.table == nil {
+		return nil
+	}
+	return errors.Join(n.table.Remove(), n.table.Close())
+}

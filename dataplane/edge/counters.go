@@ -62,12 +62,13 @@ func (p *Plane) Lost() (map[string]Lost, error) {
 
 // countersOf reads the elements of a set of counters.
 func (t *table) countersOf(s *nftables.Set, f func(name string, packets uint64)) error {
-	if err := t.dial(); err != nil {
+	c, err := t.Conn()
+	if err != nil {
 		return err
 	}
-	all, err := t.conn.GetSetElements(s)
+	all, err := c.GetSetElements(s)
 	if err != nil {
-		t.hangUp()
+		t.Failed()
 		return fmt.Errorf("nftables: read set %s: %w", s.Name, err)
 	}
 	for _, e := range all {
@@ -132,12 +133,13 @@ func (t *table) ruleCounters(chain string) ([]uint64, error) {
 	if !t.made {
 		return nil, nil
 	}
-	if err := t.dial(); err != nil {
+	c, err := t.Conn()
+	if err != nil {
 		return nil, err
 	}
-	rules, err := t.conn.GetRules(t.ours(), &nftables.Chain{Name: chain})
+	rules, err := c.GetRules(t.Ref(), &nftables.Chain{Name: chain})
 	if err != nil {
-		t.hangUp()
+		t.Failed()
 		return nil, fmt.Errorf("nftables: read chain %s: %w", chain, err)
 	}
 	out := make([]uint64, len(rules))

@@ -21,5 +21,6 @@
 // # Order
 //
 // What is to stop packets is there before the device is, and goes after it. A table that somebody
-// flushes (a firewall's reload) is noticed and made again.
+// flushes (a firewall's reload) is noticed and made again. Where devices go with the process the table
+// belongs to it (package nft): nobody can flush it, and it goes with them.
 package edge

@@ -131,12 +131,13 @@ func (e entry) use(in bool) use {
 
 // dispatchRule is the rule of a chain that looks a device up in a set.
 func (t *table) dispatchRule(chain, set string) (*nftables.Rule, error) {
-	if err := t.dial(); err != nil {
+	c, err := t.Conn()
+	if err != nil {
 		return nil, err
 	}
-	rules, err := t.conn.GetRules(t.ours(), &nftables.Chain{Name: chain})
+	rules, err := c.GetRules(t.Ref(), &nftables.Chain{Name: chain})
 	if err != nil {
-		t.hangUp()
+		t.Failed()
 		return nil, fmt.Errorf("nftables: read chain %s: %w", chain, err)
 	}
 	for _, r := range rules {

@@ -15,7 +15,9 @@ type Options struct {
 	Lists []*config.AccessList // that interfaces may name
 	// ClampMSS makes AdjustMSS so; a plane that touches every packet does it itself.
 	ClampMSS bool
-	Link     *rtnl.Conn
+	// Owned lets the table go with the process however that ends, as this plane's devices do.
+	Owned bool
+	Link  *rtnl.Conn
 	// Noticed is told what was found wrong in the kernel and mended; nil: nobody.
 	Noticed func(what string, err error)
 }
@@ -53,7 +55,7 @@ const eventQueue = 4096
 // New decorates inner in the network namespace of the calling thread. What a crashed run left of our
 // table is removed. The Plane closes inner.
 func New(inner dataplane.Plane, o Options) (*Plane, error) {
-	t, err := openTable(o.Lists)
+	t, err := openTable(o.Lists, o.Owned)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func New(inner dataplane.Plane, o Options) (*Plane, error) {
 	if p.opt.Noticed == nil {
 		p.opt.Noticed = func(string, error) {}
 	}
-	err = t.sweep()
+	err = t.Remove()
 	if err == nil && len(o.Lists) > 0 { // tell at the start that there is no nftables, not at the first spoke
 		err = t.rebuild(nil)
 	}
@@ -155,7 +157,12 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 func (p *Plane) filter(name string, now, next attached) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.table.change(name, now.entry, next.entry)
+	err := p.table.change(name, now.entry, next.entry)
+	if p.table.Lost() {
+		p.repair()
+		err = p.table.change(name, now.entry, next.entry)
+	}
+	return err
 }
 
 // make makes the interface and what hangs on its device. The first error stops it; what it did to a

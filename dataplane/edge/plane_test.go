@@ -239,7 +239,7 @@ func TestWhatACrashLeftIsRemoved(t *testing.T) {
 	former.closed = true // it no longer looks after anything
 	former.mu.Unlock()
 	defer close(former.done)
-	r.open([]*config.AccessList{list(t, "b", "permit ip any any")}) // as a new process would, without the lists of before
+	r.open(false, []*config.AccessList{list(t, "b", "permit ip any any")}) // as a new process would, without the lists of before
 	rules := r.in(r.hub, "nft list ruleset")
 	if strings.Contains(rules, "va1") || strings.Contains(rules, "acl_in_a") || !strings.Contains(rules, "acl_in_b") || !strings.Contains(rules, "table inet others") {
 		t.Errorf("after a new start:\n%s", rules)

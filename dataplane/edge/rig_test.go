@@ -63,6 +63,11 @@ var rigs atomic.Uint32
 
 func newRig(t testing.TB, lists ...*config.AccessList) *rig {
 	t.Helper()
+	return rigOf(t, false, lists)
+}
+
+func rigOf(t testing.TB, owned bool, lists []*config.AccessList) *rig {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test makes network namespaces: run it as root")
 	}
@@ -79,12 +84,12 @@ func newRig(t testing.TB, lists ...*config.AccessList) *rig {
 	r.ip("-n " + r.lan + " route add default via 192.168.10.1")
 	r.ip("-n " + r.lan + " route add default via 2001:db8:10::1")
 	r.in(r.hub, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
-	r.open(lists)
+	r.open(owned, lists)
 	return r
 }
 
 // open makes the plane in the hub's namespace.
-func (r *rig) open(lists []*config.AccessList) {
+func (r *rig) open(owned bool, lists []*config.AccessList) {
 	r.t.Helper()
 	r.inside(r.hub, func() {
 		var err error
@@ -93,7 +98,7 @@ func (r *rig) open(lists []*config.AccessList) {
 			return
 		}
 		r.inner = vethPlane{planetest.NewFake(), r.link, r.hub, r.far}
-		r.plane, err = New(r.inner, Options{Lists: lists, ClampMSS: true, Link: r.link, Noticed: func(what string, err error) {
+		r.plane, err = New(r.inner, Options{Lists: lists, ClampMSS: true, Owned: owned, Link: r.link, Noticed: func(what string, err error) {
 			r.noticed <- fmt.Sprint(what, " ", err)
 		}})
 		if err != nil {

@@ -54,7 +54,7 @@ func (p *Plane) vrfGone(vrf string) {
 // watchTable follows the generations of the machine's ruleset: each transaction makes one and says
 // which process did it. After somebody else's ours is looked at.
 func (p *Plane) watchTable() error {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(p.table.netns.Fd()), Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: p.table.NetNS(), Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)})
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil // no nftables, no table
 	}
@@ -131,6 +131,11 @@ func author(b []byte) string {
 func (p *Plane) inspect() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.repair()
+}
+
+// repair is inspect for those who hold mu.
+func (p *Plane) repair() {
 	if p.closed || !p.table.made {
 		return
 	}
@@ -150,7 +155,7 @@ func (p *Plane) inspect() {
 
 // differs says what of the table is not as it should be; "" when all is.
 func (t *table) differs(all map[string]entry) (string, error) {
-	there, err := t.exists()
+	there, err := t.Exists()
 	if err != nil {
 		return "", err
 	}
@@ -168,13 +173,14 @@ func (t *table) differs(all map[string]entry) (string, error) {
 			want[x.set.Name]++
 		}
 	}
-	if err := t.dial(); err != nil {
+	c, err := t.Conn()
+	if err != nil {
 		return "", err
 	}
 	for _, s := range t.sets.list() {
-		have, err := t.conn.GetSetElements(s)
+		have, err := c.GetSetElements(s)
 		if err != nil {
-			t.hangUp()
+			t.Failed()
 			return "set " + s.Name + " cannot be read: " + err.Error(), nil
 		}
 		if len(have) != want[s.Name] {
