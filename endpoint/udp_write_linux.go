@@ -159,7 +159,7 @@ func (w *sender) joined(local netip.Addr, remote netip.AddrPort, part []byte, se
 	case unix.EIO:
 		// The device computes no checksums, without which there is no segmentation: for good.
 		w.s.gso.Store(false)
-	case unix.EINVAL:
+	case unix.EINVAL, unix.EMSGSIZE: // the latter from Linux 6.14 on
 		// A segment is longer than the path's MTU: this once the kernel fragments each packet.
 	default:
 		return err
