@@ -14,7 +14,7 @@ import (
 // iosPage is a page over IKE SAs, whose JSON form is the views alone.
 func iosPage(detail bool, text func(io.Writer, []iosSA, time.Time) error) page {
 	plain := answer(iosSAs(detail), text)
-	asJSON := answer(func(ctx context.Context, c *ops.Client) ([]view.SA, error) { return c.SAs(ctx) }, nil)
+	asJSON := asked((*ops.Client).SAs, nil)
 	return func(ctx context.Context, c *ops.Client, w io.Writer, s style) error {
 		if s.json {
 			return asJSON(ctx, c, w, s)

@@ -108,6 +108,11 @@ func answer[T any](ask func(context.Context, *ops.Client) (T, error), text func(
 	}
 }
 
+// asked is answer for a question that has no arguments.
+func asked[T any](ask func(*ops.Client, context.Context) (T, error), text func(io.Writer, T, time.Time) error) page {
+	return answer(func(ctx context.Context, c *ops.Client) (T, error) { return ask(c, ctx) }, text)
+}
+
 // printJSONLine prints v on one line of its own.
 func printJSONLine(w io.Writer, v any) error {
 	e := json.NewEncoder(w)

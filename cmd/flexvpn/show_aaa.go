@@ -37,7 +37,7 @@ merges what they say as for a session, and shows it. Nothing is given to anybody
 	}
 }
 
-var aaaPage = answer(func(ctx context.Context, c *ops.Client) (view.AAA, error) { return c.AAA(ctx) }, printAAA)
+var aaaPage = asked((*ops.Client).AAA, printAAA)
 
 func printAAA(w io.Writer, v view.AAA, now time.Time) error {
 	if len(v.Servers) == 0 {

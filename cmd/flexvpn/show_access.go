@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"time"
@@ -15,7 +14,7 @@ import (
 // showAccessListsCommand is spelled as on IOS, and laid out likewise.
 func (a *app) showAccessListsCommand() *cobra.Command {
 	return a.plain("access-lists", "Access lists, and how many packets each entry decided over", "  flexvpn show access-lists",
-		answer(func(ctx context.Context, c *ops.Client) ([]view.AccessList, error) { return c.AccessLists(ctx) }, printAccessLists))
+		asked((*ops.Client).AccessLists, printAccessLists))
 }
 
 func printAccessLists(w io.Writer, all []view.AccessList, _ time.Time) error {

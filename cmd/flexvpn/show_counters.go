@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +23,7 @@ func (a *app) showCountersCommand() *cobra.Command {
 	}
 }
 
-var countersPage = answer(func(ctx context.Context, c *ops.Client) (view.Stats, error) { return c.Stats(ctx) }, printCounters)
+var countersPage = asked((*ops.Client).Stats, printCounters)
 
 func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	t := newTable(w)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -15,11 +14,7 @@ import (
 )
 
 func (a *app) showDHCPCommand() *cobra.Command {
-	return a.plain("dhcp", "Addresses for the hosts behind a spoke: pools, what hubs gave them, who has what", "  flexvpn show dhcp", dhcpPage(printDHCP))
-}
-
-func dhcpPage(text func(io.Writer, view.DHCP, time.Time) error) page {
-	return answer(func(ctx context.Context, c *ops.Client) (view.DHCP, error) { return c.DHCP(ctx) }, text)
+	return a.plain("dhcp", "Addresses for the hosts behind a spoke: pools, what hubs gave them, who has what", "  flexvpn show dhcp", asked((*ops.Client).DHCP, printDHCP))
 }
 
 func printDHCP(w io.Writer, v view.DHCP, now time.Time) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -16,7 +15,7 @@ import (
 )
 
 func (a *app) showDNSCommand() *cobra.Command {
-	return a.plain("dns", "Names for the hosts behind a spoke: which go through which tunnel, and why one does not", "  flexvpn show dns", dnsPage(printDNS))
+	return a.plain("dns", "Names for the hosts behind a spoke: which go through which tunnel, and why one does not", "  flexvpn show dns", asked((*ops.Client).DNS, printDNS))
 }
 
 // plain is a command without arguments that shows a page.
@@ -31,22 +30,18 @@ func (a *app) plain(use, short, example string, p page) *cobra.Command {
 func (a *app) showIPCommand() *cobra.Command {
 	return under("ip", "IOS spellings, in the layouts of IOS",
 		under("dns", "Names",
-			a.plain("name-list", "Domains that go through a tunnel", "  flexvpn show ip dns name-list", dnsPage(iosNameLists)),
-			a.plain("view", "Servers by view", "  flexvpn show ip dns view", dnsPage(iosDNSViews)),
+			a.plain("name-list", "Domains that go through a tunnel", "  flexvpn show ip dns name-list", asked((*ops.Client).DNS, iosNameLists)),
+			a.plain("view", "Servers by view", "  flexvpn show ip dns view", asked((*ops.Client).DNS, iosDNSViews)),
 		),
 		under("dhcp", "DHCP",
-			a.plain("import", "What hubs gave to the pools", "  flexvpn show ip dhcp import", dhcpPage(iosDHCPImport)),
-			a.plain("binding", "Addresses that hosts have", "  flexvpn show ip dhcp binding", dhcpPage(iosDHCPBindings)),
-			a.plain("conflict", "Addresses that somebody else uses", "  flexvpn show ip dhcp conflict", dhcpPage(iosDHCPConflicts)),
+			a.plain("import", "What hubs gave to the pools", "  flexvpn show ip dhcp import", asked((*ops.Client).DHCP, iosDHCPImport)),
+			a.plain("binding", "Addresses that hosts have", "  flexvpn show ip dhcp binding", asked((*ops.Client).DHCP, iosDHCPBindings)),
+			a.plain("conflict", "Addresses that somebody else uses", "  flexvpn show ip dhcp conflict", asked((*ops.Client).DHCP, iosDHCPConflicts)),
 		),
 		under("nat", "NAT",
-			a.plain("translations", "Connections that are translated", "  flexvpn show ip nat translations", natPage(iosTranslations)),
+			a.plain("translations", "Connections that are translated", "  flexvpn show ip nat translations", asked((*ops.Client).NAT, iosTranslations)),
 		),
 	)
-}
-
-func dnsPage(text func(io.Writer, view.DNS, time.Time) error) page {
-	return answer(func(ctx context.Context, c *ops.Client) (view.DNS, error) { return c.DNS(ctx) }, text)
 }
 
 func printDNS(w io.Writer, v view.DNS, _ time.Time) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -15,11 +14,7 @@ import (
 )
 
 func (a *app) showNATCommand() *cobra.Command {
-	return a.plain("nat", "Address translation for the hosts behind a spoke: rules and connections", "  flexvpn show nat", natPage(printNAT))
-}
-
-func natPage(text func(io.Writer, view.NAT, time.Time) error) page {
-	return answer(func(ctx context.Context, c *ops.Client) (view.NAT, error) { return c.NAT(ctx) }, text)
+	return a.plain("nat", "Address translation for the hosts behind a spoke: rules and connections", "  flexvpn show nat", asked((*ops.Client).NAT, printNAT))
 }
 
 func printNAT(w io.Writer, v view.NAT, _ time.Time) error {

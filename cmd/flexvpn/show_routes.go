@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +22,7 @@ func (a *app) showRoutesCommand() *cobra.Command {
 	}
 }
 
-var routesPage = answer(func(ctx context.Context, c *ops.Client) ([]view.Route, error) { return c.Routes(ctx) }, printRoutes)
+var routesPage = asked((*ops.Client).Routes, printRoutes)
 
 func printRoutes(w io.Writer, list []view.Route, now time.Time) error {
 	if len(list) == 0 {

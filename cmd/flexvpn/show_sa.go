@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +22,7 @@ func (a *app) showSACommand() *cobra.Command {
 	}
 }
 
-var saPage = answer(func(ctx context.Context, c *ops.Client) ([]view.SA, error) { return c.SAs(ctx) }, printSAs)
+var saPage = asked((*ops.Client).SAs, printSAs)
 
 func printSAs(w io.Writer, list []view.SA, now time.Time) error {
 	if len(list) == 0 {
