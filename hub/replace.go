@@ -41,13 +41,15 @@ func (s *session) giveWay(why string) { s.leave(why, authz.CauseNASRequest, (*ik
 
 func (s *session) leave(why string, cause authz.TerminateCause, goodBye func(*ikev2.SA, time.Time, string)) {
 	s.mu.Lock()
+	if s.state == gone { // it ended before its turn came: nothing is left to say
+		s.mu.Unlock()
+		return
+	}
 	s.closeWhy = why
 	if s.account.cause == 0 {
 		s.account.cause = cause
 	}
-	if s.state != gone {
-		s.state = closing
-	}
+	s.state = closing
 	s.mu.Unlock()
 	s.log().Info("session closing", "detail", why)
 	s.teardown()
