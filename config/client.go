@@ -21,7 +21,7 @@ type rawClient struct {
 
 func (c *rawClient) keys() []key {
 	return []key{
-		{name: "peers", part: listOf(&c.peers, func(v *rawPeer) part { return object(v) }), required: true, example: "[{sequence: 1, address: 203.0.113.1}]", doc: "Hubs, tried in the order of their sequence."},
+		{name: "peers", part: listOf(&c.peers, func(v *rawPeer) part { return object(v) }), otherwise: "the tunnel's `destination`", example: "[{sequence: 1, address: 203.0.113.1}]", doc: "Hubs, tried in the order of their sequence."},
 		{name: "connect", part: &c.connect, def: "auto", example: "manual", doc: "`auto` connects at start and again whenever the connection is lost; `manual` waits for `flexvpn connect`; `{track: 10}` connects while the object is up, `{track: 10, state: down}` while it is down (dial backup)."},
 		{name: "profile", part: named(&c.profile, word), required: true, example: "hubs", doc: "The IKEv2 profile to connect with."},
 		{name: "tunnel", part: named(&c.tunnel, interfaceName), required: true, example: "tunnel1", doc: "The tunnel interface; one client alone may use it."},
@@ -80,6 +80,7 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 			owner[c.tunnel.v] = made.Name
 		}
 		made.Sources = r.sources(c, made.Tunnel, in, cfg)
+		r.destination(made, raw[i].at, in)
 		if c.connect.word.v == ConnectTrack {
 			r.trackRef(c.connect.track.track, "connect of "+in, cfg.Tracks)
 			made.ConnectTrack = TrackState{Number: c.connect.track.track.v, Up: c.connect.track.state.v == "up"}
@@ -87,6 +88,18 @@ func (r *reader) clients(raw []entry[rawClient], cfg *Config) map[string]*Client
 		out[made.Name] = made
 	}
 	return out
+}
+
+// destination makes a tunnel's fixed destination the client's one peer.
+func (r *reader) destination(c *Client, at place, in string) {
+	switch fixed := c.Tunnel != nil && c.Tunnel.Destination.IsValid(); {
+	case fixed && len(c.Peers) > 0:
+		r.fail(at, "remove them, or give the tunnel destination: dynamic", "the peers of %s have no meaning: its tunnel %s has the destination %s", in, c.Tunnel.Name, c.Tunnel.Destination)
+	case fixed:
+		c.Peers = []Peer{{Sequence: 1, Address: c.Tunnel.Destination}}
+	case len(c.Peers) == 0:
+		r.fail(at, "peers: [{sequence: 1, address: 203.0.113.1}]", "%s has no peers, and its tunnel no destination", in)
+	}
 }
 
 func findProfile(profiles []*Profile, name string) *Profile {

@@ -55,8 +55,8 @@ type rawTunnel struct {
 	nat         given[string]
 	mode        given[string]
 	address     rawTunnelAddress
-	source      given[netip.Addr]
-	destination given[string]
+	source      given[string]
+	destination given[netip.Addr]
 	mtu         given[int]
 	adjustMSS   given[int]
 	description given[string]
@@ -67,14 +67,15 @@ func (t *rawTunnel) keys() []key {
 	return append([]key{
 		{name: "mode", part: choice(&t.mode, "gre", "ipsec"), def: "gre", example: "ipsec", doc: "`gre` is GRE in transport mode, or in tunnel mode where the hub declines transport; `ipsec` is native tunnel mode."},
 		{name: "address", part: &t.address, def: "negotiated", example: "negotiated", doc: "`negotiated` takes the addresses that the hub assigns; otherwise the tunnel's own, at most one of each family."},
-		{name: "source", part: dynamicOr(&t.source), def: "dynamic", example: "203.0.113.7", doc: "Local address of the tunnel; `dynamic` leaves it to the routing table."},
-		{name: "destination", part: choice(&t.destination, "dynamic"), def: "dynamic", example: "dynamic", doc: "`dynamic`: the peer that the client connects to."},
+		{name: "source", part: tunnelSource(&t.source), def: "dynamic", example: "eth0", doc: "Where the tunnel's packets leave from: an interface, or an address of this host. `dynamic`: the client's `sources` decide, or without them the routing table."},
+		{name: "destination", part: dynamicOr(&t.destination), def: "dynamic", example: "203.0.113.1", doc: "The hub. `dynamic`: the peer that the client connects to; with an address the client has no `peers`."},
 		unnumberedKey(&t.attach.unnumbered),
 		mtuKey(&t.mtu), mssKey(&t.adjustMSS), descriptionKey(&t.description),
 		natSideKey(&t.nat),
 	}, t.attach.keys()...)
 }
 
+// dynamicOr is an address, or the zero one for dynamic.
 func dynamicOr(into *given[netip.Addr]) part {
 	p := unicast(into).(scalarPart[netip.Addr])
 	parse := p.parse
@@ -83,12 +84,28 @@ func dynamicOr(into *given[netip.Addr]) part {
 		if s == "dynamic" {
 			return netip.Addr{}, nil
 		}
-		if _, err := netip.ParseAddr(s); err != nil && interfaceName(s) == "" {
-			return netip.Addr{}, problem{"must be dynamic or an IP address, not " + quote(s), "an interface as source is not supported yet"}
-		}
 		return parse(s)
 	}
 	return p
+}
+
+// tunnelSource is an interface or an address, or "" for dynamic.
+func tunnelSource(into *given[string]) part {
+	var a given[netip.Addr]
+	address := unicast(&a).(scalarPart[netip.Addr]).parse
+	return scalarPart[string]{into: into, kind: "`dynamic`, an IP address or an interface", parse: func(s string) (string, error) {
+		if s == "dynamic" {
+			return "", nil
+		}
+		if _, err := netip.ParseAddr(s); err == nil {
+			_, err := address(s)
+			return s, err
+		}
+		if deviceName(s) != "" {
+			return "", problem{text: "must be `dynamic`, an IP address or an interface, not " + quote(s)}
+		}
+		return s, nil
+	}}
 }
 
 // rawTunnelAddress is negotiated, or addresses with prefix lengths.
@@ -173,8 +190,9 @@ func (r *reader) tunnels(raw []entry[rawTunnel], cfg *Config) map[string]*Tunnel
 		in, from := "tunnel "+name, t.attach.unnumbered
 		out[name] = &Tunnel{
 			Name: name, Mode: t.mode.v, Negotiated: t.address.negotiated && !from.typed, Addresses: valid(t.address.list),
-			Source: t.source.v, MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v, Attach: r.attach(&t.attach, cfg, in),
+			Destination: t.destination.v, MTU: t.mtu.v, AdjustMSS: t.adjustMSS.v, Description: t.description.v, Attach: r.attach(&t.attach, cfg, in),
 		}
+		r.tunnelEnds(out[name], t, in)
 		switch {
 		case from.typed && t.address.typed:
 			r.fail(from.at, "remove one of them", "%s has both address and unnumbered", in)
@@ -189,6 +207,21 @@ func (r *reader) tunnels(raw []entry[rawTunnel], cfg *Config) map[string]*Tunnel
 		r.checkInterface("tunnel "+name, t.address.list, t.mtu, t.adjustMSS)
 	}
 	return out
+}
+
+// tunnelEnds takes a fixed source, which may be an interface, and holds it against a fixed destination.
+func (r *reader) tunnelEnds(made *Tunnel, t *rawTunnel, in string) {
+	if a, err := netip.ParseAddr(t.source.v); err == nil {
+		made.Source = a.Unmap()
+	} else {
+		made.SourceInterface = t.source.v
+	}
+	switch {
+	case made.Source.IsValid() && made.Destination.IsValid() && made.Source.Is4() != made.Destination.Is4():
+		r.fail(t.destination.at, "", "%s goes from %s to %s, which are of two families", in, made.Source, made.Destination)
+	case made.SourceInterface != "" && made.SourceInterface == made.Name:
+		r.fail(t.source.at, "name the interface towards the hub", "the source of %s is the tunnel itself", in)
+	}
 }
 
 func (r *reader) checkInterface(in string, addresses []given[netip.Prefix], mtu, mss given[int]) {

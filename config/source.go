@@ -103,8 +103,12 @@ func (r *reader) sources(c *rawClient, tunnel *Tunnel, in string, cfg *Config) [
 		}
 		out = append(out, Source{Sequence: s.sequence.v, Interface: s.iface.v, Track: s.track.v})
 	}
-	if tunnel != nil && tunnel.Source.IsValid() && len(out) > 0 {
+	switch {
+	case tunnel == nil:
+	case (tunnel.Source.IsValid() || tunnel.SourceInterface != "") && len(out) > 0:
 		r.fail(c.sources[0].at, "give tunnel "+tunnel.Name+" source: dynamic, or remove the sources", "sources of %s have no meaning: its tunnel has a fixed source", in)
+	case tunnel.SourceInterface != "":
+		out = []Source{{Sequence: 1, Interface: tunnel.SourceInterface}}
 	}
 	slices.SortStableFunc(out, func(a, b Source) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return out

@@ -274,9 +274,12 @@ type Tunnel struct {
 	Mode        string // gre (default) | ipsec
 	Negotiated  bool   // address: negotiated
 	Addresses   []netip.Prefix
-	Source      netip.Addr // invalid: chosen by the routing table
-	MTU         int        // default 1400
-	AdjustMSS   int
-	Description string
+	Source      netip.Addr // invalid: chosen by the routing table, or of a client's sources
+	Destination netip.Addr // invalid: the client's peers decide
+	// SourceInterface is the interface of a fixed source that was given as one; empty: none was.
+	SourceInterface string
+	MTU             int // default 1400
+	AdjustMSS       int
+	Description     string
 	Attach
 }

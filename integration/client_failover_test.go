@@ -144,17 +144,25 @@ func TestClientBackupGateways(t *testing.T) {
     profile: hubs
     tunnel: tunnel1
 ` + tunnelOne)
-	v := on(f, "flex1", "203.0.113.1")
-	var list []string
-	for _, p := range v.Peers {
-		list = append(list, p.Peer+"<"+p.PushedBy)
+	peers := func() string {
+		var list []string
+		for _, p := range on(f, "flex1", "203.0.113.1").Peers {
+			list = append(list, p.Peer+"<"+p.PushedBy)
+		}
+		return strings.Join(list, " ")
 	}
-	if got := strings.Join(list, " "); got != "203.0.113.1< 203.0.113.3<203.0.113.1 gw.example.net<203.0.113.1 203.0.113.2<" {
+	if got := peers(); got != "203.0.113.1< 203.0.113.3<203.0.113.1 gw.example.net<203.0.113.1 203.0.113.2<" {
 		t.Errorf("the peers are %s", got)
 	}
 	must(t, b.daemons[1].proc.Stop(10*time.Second))
 	on(f, "flex1", "203.0.113.3")
 	b.reaches()
+	// The hub comes back with others.
+	b.hub(1, "pool: v4,", "pool: v4, backup-gateways: [203.0.113.9],")
+	mustRun(f, "clear", "client", "flex1")
+	if got := peers(); got != "203.0.113.1< 203.0.113.9<203.0.113.1 203.0.113.2<" {
+		t.Errorf("after the hub pushed others the peers are %s", got)
+	}
 }
 
 // "Dynamic Tunnel Source Configuration": the interface in the up state with the lowest sequence is

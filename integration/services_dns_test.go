@@ -135,18 +135,19 @@ func (b *branch) showsSplitDNS() {
 }
 
 // Two clients at once, each with the domains of its hub: every name goes through the tunnel of the hub
-// that pushed its domain, or for which an operator configured it.
+// that pushed its domain, or for which an operator configured it. The second hub's name server has an
+// IPv6 address.
 func TestServicesTwoProfilesWithDifferentDomains(t *testing.T) {
 	t.Parallel()
 	b := newBranch(t, "s2p")
 	b.startNamed(b.corp, "192.168.10.5", "example.net")
 	b.startPublic()
 	corp2 := node(t, b.lab, "corp2")
-	must(t, b.lab.Link(corp2, "eth0", b.www, "lan0"), forwardOn(b.www), b.www.IP("addr add 192.168.20.1/24 dev lan0"),
-		corp2.IP("addr add 192.168.20.5/24 dev eth0", "route add default via 192.168.20.1"))
-	b.startNamed(corp2, "192.168.20.5", "corp.example")
+	must(t, b.lab.Link(corp2, "eth0", b.www, "lan0"), forwardOn(b.www), b.www.Sysctl("net.ipv6.conf.all.forwarding", "1"), b.www.IP("addr add 2001:db8:20::1/64 dev lan0"),
+		corp2.IP("addr add 2001:db8:20::5/64 dev eth0", "-6 route add default via 2001:db8:20::1"))
+	b.startNamed(corp2, "2001:db8:20::5", "corp.example")
 	b.hub = startFlexvpn(t, b.nodes["hub"], "hub", branchHub, map[string][]byte{"psk": []byte(starPSK)})
-	startFlexvpn(t, b.www, "hub", strings.NewReplacer("10.1.1.", "10.2.1.", "192.168.10.", "192.168.20.", "split-dns: [example.net]", "split-dns: [corp.example]",
+	startFlexvpn(t, b.www, "hub", strings.NewReplacer("10.1.1.", "10.2.1.", "[192.168.10.5]", `["2001:db8:20::5"]`, "192.168.10.0/24", `"2001:db8:20::/64"`, "split-dns: [example.net]", "split-dns: [corp.example]",
 		"2001:db8:fff:", "2001:db8:ffe:").Replace(branchHub), map[string][]byte{"psk": []byte(starPSK)})
 	text := strings.NewReplacer("tunnels:\n", `  flex2: {peers: [{sequence: 1, address: 192.0.2.3}], profile: hubs, tunnel: tunnel2, connect: manual, inside: [eth1]}
 tunnels:
@@ -168,7 +169,7 @@ tunnels:
 	log := b.named.String()
 	b.dig("@172.16.1.1", "host.lab.example.net") // its server has no such zone; it is asked all the same
 	eventually(t, 10*time.Second, "a configured domain goes to the second hub's server", func() error {
-		if now := strings.TrimPrefix(b.named.String(), log); !strings.Contains(now, "10.2.1.2#") || !strings.Contains(now, "host.lab.example.net") {
+		if now := strings.TrimPrefix(b.named.String(), log); !strings.Contains(now, "2001:db8:ffe::2#") || !strings.Contains(now, "host.lab.example.net") {
 			return fmt.Errorf("the name servers saw\n%s", now)
 		}
 		return nil

@@ -104,16 +104,20 @@ big IN TXT "%[1]s" "%[1]s" "%[1]s" "%[1]s" "%[1]s" "%[1]s" "%[1]s" "%[1]s" "%[1]
 func (b *branch) startNamed(n *netlab.Node, address, origin string) {
 	b.t.Helper()
 	dir := b.t.TempDir()
+	four, six := address, "none"
+	if strings.Contains(address, ":") {
+		four, six = six, address
+	}
 	must(b.t, os.Chmod(dir, 0o755),
 		os.WriteFile(filepath.Join(dir, "zone"), fmt.Appendf(nil, zone, strings.Repeat("x", 200)), 0o644),
 		os.WriteFile(filepath.Join(dir, "named.conf"), fmt.Appendf(nil, `options {
   directory "%[1]s"; pid-file "%[1]s/named.pid"; session-keyfile "%[1]s/session.key"; managed-keys-directory "%[1]s";
-  listen-on { %[2]s; }; listen-on-v6 { none; };
+  listen-on { %[2]s; }; listen-on-v6 { %[4]s; };
   recursion no; querylog yes; dnssec-validation no; allow-query { any; };
 };
 controls {};
 zone "%[3]s" { type primary; file "%[1]s/zone"; };
-`, dir, address, origin), 0o644))
+`, dir, four, origin, six), 0o644))
 	_, err := n.Start(b.named, nil, "named", "-g", "-c", filepath.Join(dir, "named.conf"))
 	must(b.t, err)
 	eventually(b.t, 20*time.Second, "bind9 runs", func() error {
@@ -124,11 +128,12 @@ zone "%[3]s" { type primary; file "%[1]s/zone"; };
 	})
 }
 
-// startPublic runs dnsmasq on the public network: to it, every name has the address 198.51.100.1.
-func (b *branch) startPublic() {
+// startPublic runs dnsmasq on the public network: to it, every name has the address 198.51.100.1, if more
+// does not say otherwise.
+func (b *branch) startPublic(more ...string) {
 	b.t.Helper()
-	_, err := b.www.Start(b.public, nil, "dnsmasq", "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "--listen-address=192.0.2.3,2001:db8:1::3",
-		"--bind-interfaces", "--address=/#/198.51.100.1", "--log-queries", "--log-facility=-", "--pid-file=", "-u", "root")
+	_, err := b.www.Start(b.public, nil, "dnsmasq", append(more, "-k", "-C", "/dev/null", "--no-resolv", "--no-hosts", "--listen-address=192.0.2.3,2001:db8:1::3",
+		"--bind-interfaces", "--address=/#/198.51.100.1", "--log-queries", "--log-facility=-", "--pid-file=", "-u", "root")...)
 	must(b.t, err)
 	eventually(b.t, 10*time.Second, "dnsmasq answers", func() error {
 		_, err := b.www.Run(context.Background(), "dig", "+time=1", "+tries=1", "@192.0.2.3", "ready.example")
