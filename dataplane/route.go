@@ -65,7 +65,8 @@ func (r Route) WithHops(hops []Hop) Route {
 type NetEventKind uint8
 
 // The kinds. RouteGone and RouteCame carry Route; LinkUp and LinkDown carry Link (a deleted link is
-// down); AddressCame and AddressGone carry Link and Address.
+// down), Carrier, too: it came or went, on a link that is set up; AddressCame and AddressGone carry Link
+// and Address.
 const (
 	RouteGone NetEventKind = iota + 1
 	RouteCame
@@ -73,6 +74,7 @@ const (
 	LinkDown
 	AddressCame
 	AddressGone
+	Carrier
 )
 
 // NetEvent is a change of the machine's network, whoever made it.

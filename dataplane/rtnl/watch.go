@@ -18,7 +18,7 @@ const watchBuffer = 4 << 20
 // still wants them watches again and looks at everything. Changes of one kind come in order; those of
 // different kinds may overtake each other. It must be called in the network namespace of the Conn.
 func (c *Conn) Watch(done <-chan struct{}) (<-chan dataplane.NetEvent, error) {
-	w := &watch{c: c, stop: make(chan struct{}), out: make(chan dataplane.NetEvent, 256), links: map[int]Link{}, names: map[int]string{}}
+	w := &watch{c: c, stop: make(chan struct{}), out: make(chan dataplane.NetEvent, 256), links: map[int]Link{}, runs: map[int]bool{}, names: map[int]string{}}
 	lost := func(error) {} // a reader that fails closes its channel
 	routes := make(chan netlink.RouteUpdate, 256)
 	links := make(chan netlink.LinkUpdate, 256)
@@ -43,6 +43,7 @@ type watch struct {
 	stop  chan struct{}
 	out   chan dataplane.NetEvent
 	links map[int]Link   // as last heard of
+	runs  map[int]bool   // that have a carrier
 	names map[int]string // of links, for routes
 }
 
@@ -107,7 +108,13 @@ func (w *watch) link(u netlink.LinkUpdate) (out []dataplane.NetEvent) {
 		out = append(out, dataplane.NetEvent{Kind: dataplane.LinkDown, Link: before.Name, VRF: before.Kind})
 	}
 	w.names[l.Index] = l.Name
+	runs := u.Link.Attrs().RawFlags&unix.IFF_RUNNING != 0
+	if known && runs != w.runs[l.Index] && before.Up && now.Up && !gone {
+		out = append(out, dataplane.NetEvent{Kind: dataplane.Carrier, Link: now.Name, VRF: vrf})
+	}
+	w.runs[l.Index] = runs
 	if gone {
+		delete(w.runs, l.Index)
 		delete(w.links, l.Index)
 		delete(w.names, l.Index)
 		return out
