@@ -31,8 +31,8 @@ func (c *Client) sessions() []*session {
 	return out
 }
 
-// compose is the tunnel as its sessions want it: the SAs and addresses of all of them, so that what
-// is on its way over one that is left still arrives; the path of the one that carries the traffic.
+// compose is the tunnel as its sessions want it: the SAs and addresses of all of them, each on its own
+// path, so that what is on its way over one that is left still arrives; the first one carries the traffic.
 // The name is empty when no session is there.
 func (c *Client) compose() dataplane.Interface {
 	spec := vtemplate.BuildTunnel(c.cfg.Client.Tunnel, c.cfg.Node)
@@ -46,7 +46,10 @@ func (c *Client) compose() dataplane.Interface {
 		if len(spec.Children) == 0 {
 			spec.Path, spec.Outbound = vtemplate.Path(s.path), s.outbound
 		}
-		spec.Children = append(spec.Children, s.children...)
+		for _, child := range s.children {
+			child.Path = vtemplate.Path(s.path)
+			spec.Children = append(spec.Children, child)
+		}
 		for _, a := range s.negotiated() {
 			if s.up && !slices.Contains(spec.Addresses, a) {
 				spec.Addresses = append(spec.Addresses, a)

@@ -80,7 +80,7 @@ type Interface struct {
 	LinesIn, LinesOut string
 	QoS               QoS
 	DF                DF
-	Path              Path
+	Path              Path // of children that have none of their own
 	Children          []Child
 	// Outbound is the SPIIn of the child that carries outgoing packets; 0: none, they are dropped.
 	Outbound uint32
@@ -146,6 +146,18 @@ type Child struct {
 	// With GRE in tunnel mode they are one host each, the ends of GRE; see [Child.GREEnds].
 	Local, Remote []netip.Prefix
 	Limits        Limits
+	// Path is where the packets of this child run; the zero value: as the interface says. While a
+	// spoke goes from one hub to another each hub's children have their own, so that the change is only
+	// which child sends.
+	Path Path
+}
+
+// PathOf is where the packets of a child run.
+func (i *Interface) PathOf(c *Child) Path {
+	if c.Path == (Path{}) {
+		return i.Path
+	}
+	return c.Path
 }
 
 // GREEnds are the addresses of the IP header between ESP and GRE; ok is false when a child of mode

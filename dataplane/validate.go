@@ -110,6 +110,9 @@ func (i *Interface) validateChildren() error {
 		if err := c.validate(i.Mode); err != nil {
 			return fmt.Errorf("child %#08x: %w", c.SPIIn, err)
 		}
+		if p := i.PathOf(c); !p.Local.Addr().IsValid() || !p.Remote.Addr().IsValid() {
+			return fmt.Errorf("child %#08x: it has no path", c.SPIIn)
+		}
 		for m := range n {
 			if i.Children[m].SPIIn == c.SPIIn {
 				return fmt.Errorf("child %#08x: stands there twice", c.SPIIn)
@@ -119,9 +122,6 @@ func (i *Interface) validateChildren() error {
 	}
 	if !hasOutbound {
 		return fmt.Errorf("outbound child %#08x: is not among the children", i.Outbound)
-	}
-	if len(i.Children) > 0 && (!i.Path.Local.Addr().IsValid() || !i.Path.Remote.Addr().IsValid()) {
-		return errors.New("it has children but no path")
 	}
 	return nil
 }

@@ -91,6 +91,9 @@ func writeChild(b *strings.Builder, c *dataplane.Child, outbound uint32) {
 	if c.Limits != (dataplane.Limits{}) {
 		fmt.Fprintf(b, "    limits %+v\n", c.Limits)
 	}
+	if c.Path != (dataplane.Path{}) {
+		fmt.Fprintf(b, "    path %s - %s encap %v\n", c.Path.Local, c.Path.Remote, c.Path.Encap)
+	}
 }
 
 func sorted[T fmt.Stringer](list []T) []T {

@@ -26,6 +26,7 @@ func TestFakePrintsItsState(t *testing.T) {
 	b.VRF, b.TransportVRF, b.FilterIn, b.FilterOut, b.DF = "red", "front", "from-spokes", "to-spokes", dataplane.DFClear
 	b.QoS = dataplane.QoS{Shape: dataplane.Rate{Bits: 10e6, Burst: 15000}, Police: dataplane.Rate{Bits: 2e6}}
 	b.Children[0].ESN = true
+	b.Children[1].Path = dataplane.Path{Local: b.Path.Local, Remote: netip.MustParseAddrPort("203.0.113.9:4500")}
 	b.Children[0].Remote = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("10.8.0.0/16")}
 	for _, spec := range []dataplane.Interface{b, planetest.NewInterface("va1")} {
 		if err := f.Apply(spec); err != nil {
@@ -46,6 +47,7 @@ interface va2 "test va2" mode ipsec mtu 1400 mss 0
   path 192.0.2.1:4500 - 198.51.100.7:4500 encap true
   child in 00002001 out 10002001 encr 20/256 integ 0 outbound
     local [] remote []
+    path 192.0.2.1:4500 - 203.0.113.9:4500 encap false
   child in 00002002 out 10002002 encr 12/128 integ 12 esn
     local [] remote [10.8.0.0/16 10.9.0.0/16]
 `

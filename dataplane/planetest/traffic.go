@@ -30,6 +30,7 @@ var trafficTests = []struct {
 	{"byte limits", testByteLimits},
 	{"counters", testCounters},
 	{"a moved peer", testMovedPeer},
+	{"a handover", testHandover},
 	{"nonsense", testNonsense},
 	{"no outbound child", testNoOutbound},
 }

@@ -41,8 +41,8 @@ type device struct {
 
 // forwarding is immutable.
 type forwarding struct {
-	path dataplane.Path
-	vrf  string // of the outer packets
+	path dataplane.Path // of out
+	vrf  string         // of the outer packets
 	mss  uint16
 	gre  int // octets of GRE header before the inner packet; 0 in mode ipsec
 	out  *sa // nil: nothing may leave
@@ -63,13 +63,13 @@ func (f *forwarding) next(p *policy, version uint8) uint8 {
 }
 
 func newForwarding(spec *dataplane.Interface, sas []*sa) *forwarding {
-	f := &forwarding{path: spec.Path, vrf: spec.TransportVRF, mss: uint16(spec.AdjustMSS)}
-	f.path.Local, f.path.Remote = unmapped(f.path.Local), unmapped(f.path.Remote)
+	f := &forwarding{vrf: spec.TransportVRF, mss: uint16(spec.AdjustMSS)}
 	if spec.Mode == dataplane.GRE {
 		f.gre = greHeader
 	}
 	if i := slices.IndexFunc(sas, func(s *sa) bool { return s.spiIn == spec.Outbound }); i >= 0 {
-		f.out = sas[i]
+		f.out, f.path = sas[i], spec.PathOf(&spec.Children[i])
+		f.path.Local, f.path.Remote = unmapped(f.path.Local), unmapped(f.path.Remote)
 	}
 	return f
 }
@@ -88,7 +88,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 	c := &change{spec: spec}
 	for i := range spec.Children {
 		child := &spec.Children[i]
-		s, err := d.child(spec.Mode, child)
+		s, err := d.child(spec, child)
 		if err != nil {
 			return nil, fmt.Errorf("interface %s, child %#08x: %w", d.name, child.SPIIn, err)
 		}
@@ -96,7 +96,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 			c.added = append(c.added, s)
 		}
 		c.sas = append(c.sas, s)
-		c.policies = append(c.policies, newPolicy(spec.Mode, child))
+		c.policies = append(c.policies, newPolicy(spec, child))
 	}
 	for _, s := range d.sas {
 		if !slices.Contains(c.sas, s) {
@@ -107,7 +107,7 @@ func (d *device) plan(spec *dataplane.Interface) (*change, error) {
 }
 
 // child is the SA of a child: the one that is there, with its counters and replay state, or a new one.
-func (d *device) child(m dataplane.Mode, c *dataplane.Child) (*sa, error) {
+func (d *device) child(spec *dataplane.Interface, c *dataplane.Child) (*sa, error) {
 	for _, s := range d.sas {
 		if s.spiIn != c.SPIIn {
 			continue
@@ -119,7 +119,7 @@ func (d *device) child(m dataplane.Mode, c *dataplane.Child) (*sa, error) {
 		}
 		return s, nil
 	}
-	return newSA(d, m, c)
+	return newSA(d, spec, c)
 }
 
 // insert makes the new SAs receive. On error none does.

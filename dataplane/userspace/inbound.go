@@ -125,7 +125,7 @@ func (r *receiver) open(packet []byte) dropReason {
 	}
 	in.window.mark(seq)
 	// Only authenticated IKE messages move a peer; a NAT that changed its mapping is counted here.
-	if r.remote != r.forward.path.Remote {
+	if r.remote != r.policy.from {
 		in.elsewhere++
 	}
 	pad, next := int(plain[len(plain)-2]), plain[len(plain)-1]

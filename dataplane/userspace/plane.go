@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -160,7 +161,7 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 	if err := spec.Validate(); err != nil {
 		return err
 	}
-	if len(spec.Children) > 0 && !spec.Path.Encap {
+	if slices.ContainsFunc(spec.Children, func(c dataplane.Child) bool { return !spec.PathOf(&c).Encap }) {
 		return fmt.Errorf("interface %s: the userspace data plane has ESP in UDP only: its path needs encapsulation", spec.Name)
 	}
 	p.mu.RLock()

@@ -54,6 +54,7 @@ type use struct{ packets, bytes uint64 }
 type policy struct {
 	local, remote selector
 	limits        dataplane.Limits
+	from          netip.AddrPort // where the peer's packets come from
 	// greIP is the IP header between ESP and GRE, its lengths open; nil: there is none, as in
 	// transport mode.
 	greIP []byte
@@ -84,7 +85,7 @@ func flag(b bool) uint64 {
 	return 0
 }
 
-func newSA(owner *device, m dataplane.Mode, c *dataplane.Child) (*sa, error) {
+func newSA(owner *device, spec *dataplane.Interface, c *dataplane.Child) (*sa, error) {
 	s := &sa{spiIn: c.SPIIn, spiOut: c.SPIOut, esn: c.ESN, owner: owner, identity: identify(c)}
 	var err error
 	if s.in.opener, s.in.shape, err = newOpener(c); err != nil {
@@ -94,13 +95,13 @@ func newSA(owner *device, m dataplane.Mode, c *dataplane.Child) (*sa, error) {
 		return nil, err
 	}
 	s.in.window = newWindow(c.ReplayWindow)
-	s.policy.Store(newPolicy(m, c))
+	s.policy.Store(newPolicy(spec, c))
 	return s, nil
 }
 
-func newPolicy(m dataplane.Mode, c *dataplane.Child) *policy {
-	p := &policy{local: newSelector(c.Local), remote: newSelector(c.Remote), limits: c.Limits}
-	if local, remote, ok := c.GREEnds(); ok && m == dataplane.GRE {
+func newPolicy(spec *dataplane.Interface, c *dataplane.Child) *policy {
+	p := &policy{local: newSelector(c.Local), remote: newSelector(c.Remote), limits: c.Limits, from: unmapped(spec.PathOf(c).Remote)}
+	if local, remote, ok := c.GREEnds(); ok && spec.Mode == dataplane.GRE {
 		p.greIP = greIP(local, remote)
 	}
 	return p
