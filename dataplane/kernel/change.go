@@ -44,7 +44,8 @@ func (d *device) change(spec *dataplane.Interface) error {
 	if err != nil {
 		return err
 	}
-	d.makeRoom(pl, d.spec.Path != spec.Path)
+	moves := d.moves(pl, spec)
+	d.makeRoom(pl, len(moves) > 0)
 	spis := spisOf(pl.added)
 	if err := d.plane.claim(d, spis); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (d *device) change(spec *dataplane.Interface) error {
 	for _, step := range []func() (func() error, error){
 		func() (func() error, error) { return d.changeLink(spec) },
 		func() (func() error, error) { return d.addStates(pl) },
-		func() (func() error, error) { return d.move(spec) },
+		func() (func() error, error) { return d.move(moves, pl, spec) },
 		func() (func() error, error) { return d.limit(pl, spec) },
 		func() (func() error, error) { return d.switchPolicies(policies) },
 	} {
@@ -180,7 +181,6 @@ func differences(have, want map[xfrm.PolicyKey]xfrm.Policy) (all []*nlmsg.Messag
 func (d *device) wantedPolicies(spec *dataplane.Interface) map[xfrm.PolicyKey]xfrm.Policy {
 	all := map[xfrm.PolicyKey]xfrm.Policy{}
 	out := d.outTemplate(spec)
-	in := xfrm.Template{Src: spec.Path.Remote.Addr(), Dst: spec.Path.Local.Addr(), ReqID: d.id, Mode: d.xfrmMode()}
 	put := func(dir xfrm.PolicyDirection, s xfrm.Selector, t *xfrm.Template) {
 		p := xfrm.Policy{PolicyKey: xfrm.PolicyKey{Direction: dir, Selector: s}, Priority: priority}
 		if d.mode == dataplane.IPsec {
@@ -196,15 +196,15 @@ func (d *device) wantedPolicies(spec *dataplane.Interface) map[xfrm.PolicyKey]xf
 	if d.mode == dataplane.GRE {
 		put(xfrm.PolicyOut, d.gre(xfrm.PolicyOut), out)
 		if len(spec.Children) > 0 {
-			put(xfrm.PolicyIn, d.gre(xfrm.PolicyIn), &in)
+			put(xfrm.PolicyIn, d.gre(xfrm.PolicyIn), d.inTemplate(d.gre(xfrm.PolicyIn)))
 		}
 		return all
 	}
 	for i := range spec.Children {
 		c := &spec.Children[i]
 		for _, s := range selectors(c.Remote, c.Local) {
-			put(xfrm.PolicyIn, s, &in)
-			put(xfrm.PolicyForward, s, &in)
+			put(xfrm.PolicyIn, s, d.inTemplate(s))
+			put(xfrm.PolicyForward, s, d.inTemplate(s))
 		}
 		if c.SPIIn == spec.Outbound {
 			for _, s := range selectors(c.Local, c.Remote) {
@@ -228,10 +228,21 @@ const priority = 1
 func (d *device) outTemplate(spec *dataplane.Interface) *xfrm.Template {
 	for i := range spec.Children {
 		if c := &spec.Children[i]; c.SPIIn == spec.Outbound {
-			return &xfrm.Template{Src: spec.Path.Local.Addr(), Dst: spec.Path.Remote.Addr(), SPI: c.SPIOut, ReqID: d.id, Mode: d.xfrmMode()}
+			p := pathOf(spec, c)
+			return &xfrm.Template{Src: p.Local.Addr(), Dst: p.Remote.Addr(), SPI: c.SPIOut, ReqID: d.id, Mode: d.xfrmMode()}
 		}
 	}
 	return nil
+}
+
+// inTemplate takes what came by any state of this interface, by whichever path: the request identifier
+// is its own. The kernel leaves out the comparison of addresses that are zero.
+func (d *device) inTemplate(s xfrm.Selector) *xfrm.Template {
+	zero := netip.IPv4Unspecified()
+	if s.Src.Addr().Is6() {
+		zero = netip.IPv6Unspecified()
+	}
+	return &xfrm.Template{Src: zero, Dst: zero, ReqID: d.id, Mode: d.xfrmMode()}
 }
 
 // gre is the selector of a GRE device's packets.

@@ -99,18 +99,19 @@ func (d *device) overhead() int {
 	return 0
 }
 
-// counted is what all children have counted. d.mu is held.
-func (d *device) counted() (rows []dataplane.ChildCounters) {
-	for _, c := range d.children {
-		rows = append(rows, d.childCounters(c))
+// counted is what the children that move have counted. d.mu is held.
+func (d *device) counted(moves []relocation) (rows []dataplane.ChildCounters) {
+	for _, m := range moves {
+		rows = append(rows, d.childCounters(m.child))
 	}
 	return rows
 }
 
 // carry lets the counters of states that were moved or replaced go on: the kernel keeps some and
 // begins others anew. d.mu is held.
-func (d *device) carry(rows []dataplane.ChildCounters) {
-	for i, c := range d.children {
+func (d *device) carry(moves []relocation, rows []dataplane.ChildCounters) {
+	for i, m := range moves {
+		c := m.child
 		c.before = dataplane.ChildCounters{}
 		was, now := rows[i], d.childCounters(c)
 		c.before.InPackets, c.before.InBytes = less(was.InPackets, now.InPackets), less(was.InBytes, now.InBytes)

@@ -38,6 +38,7 @@ type device struct {
 type child struct {
 	identity  uint64 // of keys and algorithms
 	spec      dataplane.Child
+	path      dataplane.Path
 	in, out   xfrm.State
 	heard     bool   // FirstInbound was told
 	softTold  bool   // SoftExpire was
@@ -92,11 +93,11 @@ func (d *device) plan(spec *dataplane.Interface) (*plan, error) {
 		}
 		pl.children, pl.added = append(pl.children, c), append(pl.added, c)
 		in, out := c.in, c.out
+		d.wantOffload(c.path, &in, &out)
 		pl.keyed = append(pl.keyed, &in, &out)
 		blank(&c.in)
 		blank(&c.out)
 	}
-	d.wantOffload(pl.keyed, spec.Path)
 	for _, c := range d.children {
 		if !slices.Contains(pl.children, c) {
 			pl.removed = append(pl.removed, c)
@@ -111,7 +112,7 @@ func (d *device) newChild(spec *dataplane.Interface, s *dataplane.Child) (*child
 	c.in, c.out = d.state(s), d.state(s)
 	c.in.SPI, c.out.SPI = s.SPIIn, s.SPIOut
 	d.direct(c)
-	c.locate(spec.Path)
+	c.locate(pathOf(spec, s))
 	if d.mode == dataplane.GRE {
 		c.in.Selector, c.out.Selector = d.gre(xfrm.PolicyIn), d.gre(xfrm.PolicyOut)
 	}
@@ -154,8 +155,14 @@ func (d *device) direct(c *child) {
 	}
 }
 
+// pathOf is where a child's packets run, in the kernel's words.
+func pathOf(spec *dataplane.Interface, s *dataplane.Child) dataplane.Path {
+	return unmapped(spec.PathOf(s))
+}
+
 // locate writes where the outer packets run.
 func (c *child) locate(p dataplane.Path) {
+	c.path = p
 	c.in.Src, c.in.Dst = p.Remote.Addr(), p.Local.Addr()
 	c.out.Src, c.out.Dst = p.Local.Addr(), p.Remote.Addr()
 	c.in.SourcePort, c.in.DestinationPort, c.in.MappingEvery = 0, 0, 0

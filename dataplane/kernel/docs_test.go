@@ -63,3 +63,42 @@ func indented(text string) string {
 	}
 	return bitmaps.ReplaceAllString(b.String(), "${1}00000000 …\n")
 }
+
+// And it shows what a handover changes.
+func TestDocumentedHandover(t *testing.T) {
+	needKernel(t)
+	newNamespace(t)
+	p := newPlane(t, Options{Node: "spoke1"})
+	next, old := planetest.NewChild(0xa1b2c3d4, planetest.Algorithms[2]), planetest.NewChild(0xc1d2e3f4, planetest.Algorithms[2])
+	next.SPIOut, old.SPIOut = 0x0defaced, 0x0badcafe
+	next.Transport, old.Transport = true, true
+	next.Path.Local, next.Path.Remote = netip.MustParseAddrPort("192.0.2.9:4500"), netip.MustParseAddrPort("203.0.113.1:4500")
+	old.Path = next.Path
+	old.Path.Remote, old.Path.Encap = netip.MustParseAddrPort("203.0.113.2:4500"), true
+	spec := planetest.NewInterface("tunnel1", old)
+	spec.Mode = dataplane.GRE
+	apply := func() string {
+		t.Helper()
+		if err := p.Apply(spec); err != nil {
+			t.Fatal(err)
+		}
+		return said(t, "ip", "xfrm", "policy")
+	}
+	apply()
+	spec.Children = []dataplane.Child{old, next}
+	before, states := apply(), said(t, "sh", "-c", "ip xfrm state | grep -E 'src|spi|encap' | grep -v sel")
+	spec.Outbound = next.SPIIn
+	after := apply()
+	page, err := os.ReadFile("../../docs/dataplane.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"    # ip xfrm state | grep -E 'src|spi|encap' | grep -v sel\n" + indented(states),
+		"before\n" + indented(before), "and after\n" + indented(after),
+	} {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("docs/dataplane.md does not have:\n%s", text)
+		}
+	}
+}

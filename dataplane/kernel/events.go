@@ -108,11 +108,15 @@ func (d *device) stateEvent(e xfrm.Event) {
 		}
 		d.dead(c, "")
 	case xfrm.SoftExpire:
-		if inbound && !c.heard {
+		switch {
+		case inbound && !c.heard:
 			d.firstInbound(c)
-			return
+		case inbound && e.State.Bytes < c.in.Lifetime.SoftBytes && e.State.Packets < c.in.Lifetime.SoftPackets:
+			// The state was moved: its copy asks for a first packet once more, as the original did.
+			d.watchLimits(c)
+		default:
+			d.soft(c)
 		}
-		d.soft(c)
 	}
 }
 
@@ -158,11 +162,19 @@ func (d *device) firstInbound(c *child) {
 	switch {
 	case s.Bytes >= l.SoftBytes || s.Packets >= l.SoftPackets:
 		d.soft(c)
-	case c.spec.Limits != (dataplane.Limits{}):
-		// The kernel tells of one soft limit: an update asks for the next.
-		if err := d.plane.xfrm.Do(c.in.Update()); err != nil && !isGone(err) {
-			d.plane.opt.Log.Warn("watch the limits of an sa", "interface", d.name, "err", err)
-		}
+	default:
+		d.watchLimits(c)
+	}
+}
+
+// watchLimits asks for the soft limit of a state that has told of its first packet: the kernel tells of
+// one, and an update asks for the next.
+func (d *device) watchLimits(c *child) {
+	if c.spec.Limits == (dataplane.Limits{}) {
+		return
+	}
+	if err := d.plane.xfrm.Do(c.in.Update()); err != nil && !isGone(err) {
+		d.plane.opt.Log.Warn("watch the limits of an sa", "interface", d.name, "err", err)
 	}
 }
 

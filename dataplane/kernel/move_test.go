@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,14 +52,15 @@ func TestMovesKeepSequenceNumbers(t *testing.T) {
 			for _, step := range []struct {
 				what, remote string
 				encap        bool
+				address      bool // changes
 			}{
-				{"nothing", "198.51.100.7:4500", true},
-				{"another port", "198.51.100.7:4999", true},
-				{"another address", "203.0.113.9:4999", true},
-				{"no UDP", "203.0.113.9:4999", false},
-				{"another address without UDP", "198.51.100.8:4500", false},
-				{"UDP again", "198.51.100.8:4500", true},
-				{"no UDP at another address", "198.51.100.9:4500", false},
+				{"nothing", "198.51.100.7:4500", true, false},
+				{"another port", "198.51.100.7:4999", true, false},
+				{"another address", "203.0.113.9:4999", true, true},
+				{"no UDP", "203.0.113.9:4999", false, false},
+				{"another address without UDP", "198.51.100.8:4500", false, true},
+				{"UDP again", "198.51.100.8:4500", true, false},
+				{"no UDP at another address", "198.51.100.9:4500", false, true},
 			} {
 				spec.Path.Remote, spec.Path.Encap = netip.MustParseAddrPort(step.remote), step.encap
 				if err := r.plane.Apply(spec); err != nil {
@@ -69,6 +71,9 @@ func TestMovesKeepSequenceNumbers(t *testing.T) {
 				o, err := end.Open(esp, 0)
 				if err != nil || o.Seq <= sent || remote.Addr() != spec.Path.Remote.Addr() || step.encap && remote != spec.Path.Remote || !step.encap && remote.Port() != 0 {
 					t.Fatalf("%s: sent number %d after %d to %s: %v", step.what, o.Seq, sent, remote, err)
+				}
+				if step.address && o.Seq < sent+sequenceJump {
+					t.Errorf("%s: number %d follows %d: what left while the state moved could have the same", step.what, o.Seq, sent)
 				}
 				sent = o.Seq
 				if got := deliver(slices.Clone(first)); got != nil {
@@ -81,6 +86,24 @@ func TestMovesKeepSequenceNumbers(t *testing.T) {
 			c, _ := r.plane.Counters("fvt0")
 			if row := c.Children[0]; row.InPackets != 8 || row.OutPackets != 7 || row.Replayed != 7 || row.InBytes != uint64(8*len(in)) {
 				t.Errorf("the child's counters do not span its moves: %+v", row)
+			}
+			// A move is no reason for a rekey: until a hard limit comes, nothing but its first packet is told.
+			spec.Children[0].Limits.HardPackets = 1
+			if err := r.plane.Apply(spec); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				deliver(end.Seal(payload, next, planetest.Options{}))
+			}
+			for _, want := range []dataplane.EventKind{dataplane.FirstInbound, dataplane.HardExpire} {
+				select {
+				case got := <-r.plane.Events():
+					if got.Kind != want {
+						t.Errorf("event %+v, want kind %d", got, want)
+					}
+				case <-time.After(time.Minute):
+					t.Fatalf("no event of kind %d", want)
+				}
 			}
 		})
 	}

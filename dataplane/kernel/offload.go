@@ -15,7 +15,7 @@ import (
 // wantOffload asks, where it was configured, the device that outer packets leave by for the
 // cryptography. The kernel offloads neither ESP in UDP nor BEET; a device that cannot is passed over
 // by the kernel itself.
-func (d *device) wantOffload(states []*xfrm.State, path dataplane.Path) {
+func (d *device) wantOffload(path dataplane.Path, states ...*xfrm.State) {
 	if !d.plane.opt.Offload || path.Encap || d.mode != dataplane.IPsec {
 		return
 	}

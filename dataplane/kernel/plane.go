@@ -16,8 +16,10 @@
 // pair of tunnel-mode states, two policies for protocol 47. The addresses are in the packets, so that
 // nothing can be invented here.
 //
-// Which child sends is the SPI in the template of the outgoing policies. So a switch is one message,
-// and a state that does not send keeps its sequence numbers, which must never begin again under a key.
+// Which child sends is the SPI in the template of the outgoing policies, with the addresses of that
+// child's path. So a switch is one message, also from one hub to another, and a state that does not send
+// keeps its sequence numbers, which must never begin again under a key. The other policies name no
+// outer addresses: whatever came by a state of this interface may come in.
 //
 // # Marks
 //
@@ -194,7 +196,6 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 	if err := spec.Validate(); err != nil {
 		return err
 	}
-	spec.Path = unmapped(spec.Path)
 	p.mu.Lock()
 	d, closed := p.byName[spec.Name], p.closed
 	p.mu.Unlock()

@@ -99,6 +99,14 @@ func (w *walk) next(name string) dataplane.Interface {
 	if w.r.IntN(3) == 0 {
 		spec.Path = w.path()
 	}
+	for i := range spec.Children {
+		switch w.r.IntN(6) {
+		case 0:
+			spec.Children[i].Path = w.path()
+		case 1:
+			spec.Children[i].Path = dataplane.Path{}
+		}
+	}
 	spec.Addresses = nil
 	for range w.r.IntN(3) {
 		spec.Addresses = append(spec.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 9, byte(w.r.IntN(200)), 1}), 32))
@@ -168,9 +176,10 @@ func (w *walk) declared(strangers []string) []string {
 }
 
 func declaredStates(spec *dataplane.Interface, c *dataplane.Child, mode string) []string {
-	l, r := spec.Path.Local, spec.Path.Remote
+	p := spec.PathOf(c)
+	l, r := p.Local, p.Remote
 	in, out := "", ""
-	if spec.Path.Encap {
+	if p.Encap {
 		in, out = fmt.Sprintf(" udp %d-%d", r.Port(), l.Port()), fmt.Sprintf(" udp %d-%d", l.Port(), r.Port())
 	}
 	window := c.ReplayWindow
@@ -195,12 +204,12 @@ func declaredStates(spec *dataplane.Interface, c *dataplane.Child, mode string) 
 }
 
 func declaredPolicies(spec *dataplane.Interface, mode string) (out []string) {
-	l, r := spec.Path.Local.Addr(), spec.Path.Remote.Addr()
-	tmplIn := fmt.Sprintf("%s > %s 0 %s", r, l, mode)
+	tmplIn := map[bool]string{false: "0.0.0.0 > 0.0.0.0 0 " + mode, true: ":: > :: 0 " + mode}
 	tmplOut := "block"
 	for i := range spec.Children {
 		if c := &spec.Children[i]; c.SPIIn == spec.Outbound {
-			tmplOut = fmt.Sprintf("%s > %s %#08x %s", l, r, c.SPIOut, mode)
+			p := spec.PathOf(c)
+			tmplOut = fmt.Sprintf("%s > %s %#08x %s", p.Local.Addr(), p.Remote.Addr(), c.SPIOut, mode)
 		}
 	}
 	put := func(dir, src, dst, tmpl string) {
@@ -209,7 +218,7 @@ func declaredPolicies(spec *dataplane.Interface, mode string) (out []string) {
 	if spec.Mode == dataplane.GRE {
 		put("out", "L", "V", tmplOut)
 		if len(spec.Children) > 0 {
-			put("in", "V", "L", tmplIn)
+			put("in", "V", "L", tmplIn[false])
 		}
 		return out
 	}
@@ -231,8 +240,9 @@ func declaredPolicies(spec *dataplane.Interface, mode string) (out []string) {
 	for i := range spec.Children {
 		c := &spec.Children[i]
 		for _, p := range pairs(c) {
-			put("in", p[1], p[0], tmplIn)
-			put("fwd", p[1], p[0], tmplIn)
+			six := strings.Contains(p[0], ":")
+			put("in", p[1], p[0], tmplIn[six])
+			put("fwd", p[1], p[0], tmplIn[six])
 			if c.SPIIn == spec.Outbound {
 				put("out", p[0], p[1], tmplOut)
 			}

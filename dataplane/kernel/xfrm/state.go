@@ -180,6 +180,14 @@ func (r Replay) Ahead(n uint64) Replay {
 	return Replay(b)
 }
 
+// Continue gives a state that is there the numbers and the window of r (XFRM_MSG_NEWAE).
+func (id ID) Continue(src netip.Addr, reqID uint32, r Replay) *nlmsg.Message {
+	b := address(id.usersaID(), src) // a struct xfrm_aevent_id
+	b = u32(b, 0)
+	b = u32(b, reqID)
+	return nlmsg.New(msgNewAE, unix.NLM_F_REPLACE, "set sequence numbers of state "+id.String(), b).Attr(attrESN, []byte(r))
+}
+
 // offload is a struct xfrm_user_offload: cryptography only.
 func (s *State) offload() []byte {
 	var flags uint8

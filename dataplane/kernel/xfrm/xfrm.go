@@ -42,6 +42,7 @@ const (
 	msgUpdSA       = 0x1a
 	msgFlushSA     = 0x1c
 	msgFlushPolicy = 0x1d
+	msgNewAE       = 0x1e
 	msgMigrate     = 0x21
 	msgMapping     = 0x26
 )
