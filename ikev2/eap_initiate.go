@@ -10,6 +10,7 @@ import (
 // One that would take this end in without asking gets nothing from it.
 func (sa *SA) eapBegins(now time.Time, ps *wire.Payloads) {
 	sa.hs.eap.begun = true
+	sa.startKeepalives(now)
 	if ps.EAP == nil {
 		sa.distrust(now, "the peer did not ask for EAP, by which profile "+sa.p.Name+" authenticates: set authentication remote: eap there")
 		return

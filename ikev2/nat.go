@@ -122,8 +122,9 @@ func (sa *SA) follow(p Path) {
 	}
 }
 
-// startKeepalives begins when the SA stands: the end behind the NAT keeps the mapping open
-// (RFC 3948 section 4).
+// startKeepalives begins when the SA stands, and at an initiator when a login begins, where a person may
+// take longer to type than a NAT remembers: the end behind the NAT keeps the mapping open (RFC 3948
+// section 4).
 func (sa *SA) startKeepalives(now time.Time) {
 	if sa.nat.local && sa.path.Encap {
 		sa.nat.keepalive = now.Add(or(sa.p.NATKeepalive, defaultNATKeepalive))
@@ -131,15 +132,19 @@ func (sa *SA) startKeepalives(now time.Time) {
 }
 
 func (sa *SA) advanceNAT(now time.Time) {
-	if sa.state == stateReady && due(sa.nat.keepalive, now) {
+	if sa.keepsMapping() && due(sa.nat.keepalive, now) {
 		sa.nat.keepalive = now.Add(or(sa.p.NATKeepalive, defaultNATKeepalive))
 		sa.emit(Keepalive{Path: sa.path})
 	}
 }
 
 func (sa *SA) nextKeepalive() time.Time {
-	if sa.state != stateReady {
+	if !sa.keepsMapping() {
 		return time.Time{}
 	}
 	return sa.nat.keepalive
+}
+
+func (sa *SA) keepsMapping() bool {
+	return sa.state == stateReady || sa.state == stateAuth && sa.hs.eap != nil
 }

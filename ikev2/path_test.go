@@ -161,3 +161,23 @@ func TestFragments(t *testing.T) {
 		iketest.Want[ikev2.Established](p.Hub, "the true first piece came")
 	})
 }
+
+// A person types for longer than a NAT remembers a mapping: the login has keepalives, too.
+func TestKeepalivesWhileAPersonTypes(t *testing.T) {
+	p := iketest.NewPair(t, iketest.ByEAP(), iketest.BehindNAT(outside))
+	var asked ikev2.EAP
+	p.Spoke.World.EAP = func(q ikev2.EAP) ikev2.Answer { asked = q; return nil } // thinks
+	p.Spoke.Initiate()
+	p.Run(61 * time.Second)
+	if p.Spoke.Keepalives != 3 || p.Hub.Keepalives != 0 {
+		t.Errorf("in a minute of a login the spoke sent %d keepalives, the hub %d", p.Spoke.Keepalives, p.Hub.Keepalives)
+	}
+	p.Spoke.World.EAP = p.Spoke.Knock
+	p.Spoke.Answer(p.Spoke.Knock(asked))
+	p.Deliver()
+	iketest.Want[ikev2.Established](p.Spoke, "the person has typed")
+	p.Run(61 * time.Second)
+	if p.Spoke.Keepalives < 6 {
+		t.Errorf("in two minutes the spoke sent %d keepalives", p.Spoke.Keepalives)
+	}
+}
