@@ -127,6 +127,9 @@ func (s *shard) hand(c *Conn, outputs []ikev2.Output) {
 		case ikev2.Keepalive:
 			s.out.keepalive(o.Path)
 		case ikev2.Question:
+			if _, ok := o.(ikev2.EAP); ok {
+				s.stands(c) // a login may take minutes; the hub bounds how many there are
+			}
 			c.handler.Ask(c, o)
 		case ikev2.Event:
 			s.happened(c, o)

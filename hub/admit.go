@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 
+	"flexvpn/config"
 	"flexvpn/endpoint"
 	"flexvpn/ikev2"
 	"flexvpn/ikev2/wire"
@@ -35,6 +36,12 @@ func (h *Hub) admit(c *endpoint.Conn, q ikev2.Authenticate) {
 	if want := s.profile.Config.VirtualTemplate.FrontVRF; want != "" && q.Path.VRF != want {
 		s.refuse(q.ID, fmt.Sprintf("the peer came in by %s, virtual-template %d has front-vrf %s", vrfText(q.Path.VRF), s.profile.Config.VirtualTemplate.Number, want))
 		return
+	}
+	if q.Method == wire.AuthMethodNone && s.profile.Config.Remote == config.AuthEAP {
+		if refusal := s.logsIn(q); refusal != nil {
+			c.Answer(ikev2.AuthenticateAnswer{ID: q.ID, Refusal: refusal})
+			return
+		}
 	}
 	if keyring := s.profile.Config.Keyring; keyring != nil && keyring.AAA != nil {
 		h.jobs.push(&s.queue, func() { s.keysFrom(keyring.AAA, q) })

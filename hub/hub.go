@@ -52,6 +52,7 @@ type Hub struct {
 	started   time.Time              // tells the session ids of this run from those of others
 	noted     noted
 	deadlines deadlines
+	logins    logins
 
 	mu         sync.Mutex
 	lastID     uint64
@@ -80,6 +81,8 @@ type session struct {
 	profile *profile.Profile
 	remote  ikev2.Identity // of IKE; who the session is says identity
 	auditID string
+
+	loginFrom netip.Prefix // valid while a login is under way; set by admit, then touched by jobs only
 
 	eap     eapPart
 	implied *attributes // came with the key; only the session's jobs touch it; nil: nothing

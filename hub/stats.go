@@ -92,6 +92,7 @@ func (h *Hub) AddTo(v *view.Stats) {
 	s := &h.stats
 	v.SessionsUp["hub"] = uint64(max(0, s.sessionsUp.Load()))
 	v.SetupsTotal["hub"] = s.setups.Load()
+	v.Logins = uint64(h.logins.underWay())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for reason, n := range s.failures {

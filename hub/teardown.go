@@ -11,6 +11,7 @@ import (
 
 // established marks the session up: the door through which gauges, totals and the log pass.
 func (s *session) established(e ikev2.Established) {
+	s.loggedIn()
 	s.mu.Lock()
 	s.state, s.since, s.path = up, time.Now(), e.Path
 	name, attrs := s.spec.Name, s.granted.attributes()
@@ -60,6 +61,7 @@ func (s *session) teardown() {
 
 // ended follows the engine's last event.
 func (s *session) ended(e ikev2.Closed) {
+	s.loggedIn()
 	s.mu.Lock()
 	wasUp, why := !s.since.IsZero(), s.closeWhy
 	s.state = gone

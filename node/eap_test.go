@@ -364,3 +364,33 @@ func TestNotesOfALoginAreLogged(t *testing.T) {
 		}
 	})
 }
+
+// People who type take no place from handshakes: as many as would fill all of them leave the next one in.
+func TestPeopleWhoTypeAreNotHalfOpen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		dir := eapFolder(t)
+		h := w.end("192.0.2.1", eapHubText(dir, "ikev2:\n", "ikev2:\n  max-half-open: 1\n"), nil)
+		h.run()
+		ctx, cancel := context.WithCancel(w.ctx)
+		defer cancel()
+		const typing = 6 // a hub stops at four times max-half-open
+		for i := range typing {
+			s := w.end(fmt.Sprintf("192.0.2.%d", i+10), eapSpokeText(fmt.Sprintf("spoke%d", i), dir, "", "manual"), nil)
+			s.run()
+			w.all.Go(func() { _, _ = s.person(ctx) }) // types nothing
+			w.after(time.Second)
+		}
+		if v := h.Stats(); v.HalfOpen != 0 || v.Logins != typing {
+			t.Errorf("%d handshakes are half open and %d logins under way", v.HalfOpen, v.Logins)
+		}
+		w.end("192.0.2.9", eapSpokeText("spoke9", dir, asAlice, "auto"), nil).run()
+		w.after(time.Second)
+		h.wantUp(1, "alice is in while the others type")
+		w.after(3 * time.Minute)
+		cancel()
+		w.after(3 * time.Minute)
+		if n := h.Stats().Logins; n != 0 {
+			t.Errorf("%d logins are under way for ever", n)
+		}
+	})
+}

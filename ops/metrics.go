@@ -31,6 +31,7 @@ var (
 	metricEnded    = desc("sessions_ended_total", "Sessions that had been up and ended.", "reason")
 	metricHalfOpen = desc("half_open_handshakes", "Handshakes under way as responder.")
 	metricDuration = desc("handshake_duration_seconds", "Time from the first datagram of a handshake until the session was up.")
+	metricLogins   = desc("eap_logins", "EAP logins under way at the hub.")
 	metricEAP      = desc("eap_conversations_total", "EAP conversations of the hub that ended.", "method", "outcome")
 	metricRekeys   = desc("rekeys_total", "SAs that were rekeyed.", "kind")
 	metricMoves    = desc("mobike_moves_total", "Changes of a session's addresses by MOBIKE: done, refused by one of the ends, or forged (the peer did not prove its new address).", "result")
@@ -70,7 +71,7 @@ type collector struct {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range append([]*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
-		metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
+		metricLogins, metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient, metricFailovers, metricTrack,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
 		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
@@ -90,6 +91,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.counters(metricEnded, s.EndedTotal)
 	e.gauge(metricHalfOpen, float64(s.HalfOpen))
 	e.histogram(metricDuration, s.Handshake)
+	e.gauge(metricLogins, float64(s.Logins))
 	for _, c := range s.EAP {
 		e.counter(metricEAP, c.Count, c.Method, c.Outcome)
 	}

@@ -43,6 +43,7 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	t.row("received", "packets", countText(s.InPackets))
 	t.row("sent", "bytes", countText(s.OutBytes))
 	t.row("sent", "packets", countText(s.OutPackets))
+	t.row("eap", "under way", countText(s.Logins))
 	for _, c := range s.EAP {
 		t.row("eap", c.Method+" "+c.Outcome, countText(c.Count))
 	}

@@ -195,6 +195,7 @@ func stats() view.Stats {
 		FailuresTotal: map[string]uint64{"authentication": 5, "no_proposal": 1, "timeout": 0},
 		EndedTotal:    map[string]uint64{"local": 3, "peer_dead": 12},
 		HalfOpen:      1,
+		Logins:        3,
 		Handshake: view.Histogram{
 			Bounds: []float64{.005, .01, .05, .1, .5, 1, 5}, Buckets: []uint64{0, 9, 16, 17, 17, 17, 18}, Count: 18, Sum: 2.75,
 		},

@@ -218,6 +218,7 @@ type Stats struct {
 	HalfOpen      uint64            `json:"half_open"`      // handshakes under way
 	Handshake     Histogram         `json:"handshake_seconds"`
 	EAP           []EAPCount        `json:"eap_total"`
+	Logins        uint64            `json:"eap_logins"` // under way
 	InBytes       uint64            `json:"in_bytes"` // of all sessions, those that ended included
 	OutBytes      uint64            `json:"out_bytes"`
 	InPackets     uint64            `json:"in_packets"`
