@@ -45,7 +45,7 @@ func (a *app) debugPacketCommand() *cobra.Command {
 			c := a.dial()
 			defer c.Close()
 			started := func() { _, _ = fmt.Fprintln(a.err, "waiting for IKE messages; Ctrl-C ends") }
-			return runDebugIKE(cmd.Context(), c, a.out, filter, false, started)
+			return runDebug(cmd.Context(), c, a.out, filter, false, started, printTrace)
 		},
 	}
 	cmd.Flags().StringVar(&filter.Peer, "peer", "", "only peers with this in their identity or address")

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
-	"flexvpn/ops"
 	"flexvpn/ops/view"
 )
 
@@ -23,7 +21,7 @@ func (a *app) debugTopicCommand(topic view.Topic, short, long, peer, like string
 			c := a.dial()
 			defer c.Close()
 			started := func() { _, _ = fmt.Fprintf(a.err, "waiting for %s; Ctrl-C ends\n", topic) }
-			return runDebugTopic(cmd.Context(), c, a.out, filter, asJSON, started)
+			return runDebug(cmd.Context(), c, a.out, filter, asJSON, started, printTopic)
 		},
 	}
 	cmd.Flags().StringVar(&filter.Peer, "peer", "", peer)
@@ -53,16 +51,7 @@ func (a *app) debugDHCPCommand() *cobra.Command {
 		"DHCP messages of hosts behind a spoke, one line each: who asked for what, and what was answered.", "only hosts with this in their hardware address", "52:54:00")
 }
 
-func runDebugTopic(ctx context.Context, c *ops.Client, w io.Writer, filter view.TraceFilter, asJSON bool, started func()) error {
-	return c.Trace(ctx, filter, started, func(l view.TraceLine) error {
-		if asJSON {
-			return printJSONLine(w, l)
-		}
-		makeSafe(&l)
-		if l.Lost > 0 {
-			_, _ = fmt.Fprintf(w, "(%d lines are missing here: they came faster than they were read)\n", l.Lost)
-		}
-		_, err := fmt.Fprintf(w, "%s %s %s\n", l.Time.Local().Format("15:04:05.000"), l.Remote, l.Message)
-		return err
-	})
+func printTopic(w io.Writer, l view.TraceLine) error {
+	_, err := fmt.Fprintf(w, "%s %s %s\n", l.Time.Local().Format("15:04:05.000"), l.Remote, l.Message)
+	return err
 }

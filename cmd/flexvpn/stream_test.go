@@ -50,12 +50,12 @@ func TestDebugGolden(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		out := &watcher{text: "response 1", done: cancel}
 		c := ops.Dial(s.socket)
-		err := runDebugIKE(ctx, c, out, filter, false, func() {
+		err := runDebug(ctx, c, out, filter, false, func() {
 			received, sent := traceLine(), traceLine()
 			sent.Sent, sent.Message, sent.Text = true, "IKE_AUTH response 1 [IDr AUTH SA TSi TSr]", nil
 			node.Emit(received, []byte("0123456789abcdefghij"))
 			node.Emit(sent, nil)
-		})
+		}, printTrace)
 		if err != nil {
 			t.Error(err)
 		}
@@ -73,7 +73,7 @@ func TestDebugJSON(t *testing.T) {
 	out := &watcher{text: "\n", done: cancel}
 	c := ops.Dial(s.socket)
 	defer c.Close()
-	if err := runDebugIKE(ctx, c, out, view.TraceFilter{}, true, func() { node.Emit(traceLine(), nil) }); err != nil {
+	if err := runDebug(ctx, c, out, view.TraceFilter{}, true, func() { node.Emit(traceLine(), nil) }, printTrace); err != nil {
 		t.Error(err)
 	}
 	want := `{"time":"2026-11-24T05:00:00Z","sent":false,"local":"203.0.113.1:500","remote":"198.51.100.7:500","spi_i":"000d3669857a0f82","spi_r":"e0419b1db02de6ae","identity":"spoke1\u001b[2J","message":"IKE_AUTH request 1 [IDi AUTH SA TSi TSr]"}` + "\n"
@@ -86,7 +86,7 @@ func TestLostLinesAreTold(t *testing.T) {
 	var b bytes.Buffer
 	l := traceLine()
 	l.Lost, l.Text = 12, nil
-	if err := printTrace(&b, l); err != nil || !strings.HasPrefix(b.String(), "(12 messages are missing here") {
+	if err := printLost(&b, l, printTrace); err != nil || !strings.HasPrefix(b.String(), "(12 messages are missing here") {
 		t.Errorf("%v %s", err, &b)
 	}
 }
