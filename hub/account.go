@@ -175,7 +175,7 @@ func (s *session) causeOf(r ikev2.CloseReason) authz.TerminateCause {
 		return authz.CauseUserRequest
 	case r == ikev2.ReasonPeerDead, r == ikev2.ReasonTimeout:
 		return authz.CauseLostCarrier
-	case r == ikev2.ReasonLocal:
+	case r == ikev2.ReasonLocal, r == ikev2.ReasonReplaced:
 		return authz.CauseNASRequest
 	case r == ikev2.ReasonExpired:
 		return authz.CauseLostService
