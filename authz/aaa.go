@@ -77,6 +77,7 @@ type Record struct {
 	User       string
 	Session    SessionFacts
 	Attributes Attributes // addresses and Class
+	Local      bool       // this node authenticated the peer itself, not a server
 	// Of Interim and Stop, from the network's point of view: Input is what came from the spoke.
 	Duration                    time.Duration
 	InputOctets, OutputOctets   uint64

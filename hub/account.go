@@ -60,6 +60,7 @@ func (s *session) record(kind authz.RecordKind, cause authz.TerminateCause) {
 	}
 	s.hub.cfg.AAA.Account(authz.Record{
 		Group: group.Name, Kind: kind, At: time.Now(), User: user, Session: facts, Attributes: attrs, Duration: time.Since(since),
+		Local:       s.implied == nil && s.profile.Config.EAP.List != "radius",
 		InputOctets: n.inOctets, OutputOctets: n.outOctets, InputPackets: n.inPackets, OutputPackets: n.outPackets, Cause: cause,
 	})
 }

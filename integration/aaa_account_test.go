@@ -58,7 +58,7 @@ func TestAAAAccounting(t *testing.T) {
 	start, stop := got[1], got[2]
 	for name, want := range map[string]string{
 		"User-Name": "spoke1.branch.example.net", "Framed-IP-Address": "10.1.1.77", "Calling-Station-Id": "192.0.2.3", "NAS-Identifier": "hub", "NAS-Port-Id": "va1",
-		"NAS-IP-Address": "192.0.2.1", "Class": "0x6272616e63682d676f6c64",
+		"NAS-IP-Address": "192.0.2.1", "Acct-Authentic": "Local", "Class": "0x6272616e63682d676f6c64",
 	} {
 		if start.one(name) != want || stop.one(name) != want {
 			t.Errorf("%s is %q and %q, want %q", name, start.one(name), stop.one(name), want)

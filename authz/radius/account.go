@@ -29,7 +29,8 @@ const (
 	acctLimit   = 30 * time.Second // for one record over all servers
 	acctBucket  = "accounting"
 	serviceUsed = 2 // Service-Type Framed
-	viaRADIUS   = 1 // Acct-Authentic
+	viaRADIUS   = 1 // Acct-Authentic (RFC 2866 section 5.6)
+	viaLocal    = 2
 )
 
 // An Accountant delivers accounting records: those of one session in their order, each until a
@@ -332,7 +333,7 @@ func (c *Client) encodeRecord(r authz.Record) []byte {
 	}
 	c.session(&a, r.Session)
 	a.number(attrServiceType, serviceUsed)
-	a.number(attrAcctAuthentic, viaRADIUS)
+	a.number(attrAcctAuthentic, authenticBy(r.Local))
 	c.given(&a, r.Attributes)
 	if r.Kind != authz.RecordStart {
 		a.number(attrAcctSessionTime, uint32(min(r.Duration.Seconds(), math.MaxUint32)))
@@ -345,6 +346,13 @@ func (c *Client) encodeRecord(r authz.Record) []byte {
 		a.number(attrAcctTerminate, uint32(r.Cause))
 	}
 	return a.encode()
+}
+
+func authenticBy(local bool) uint32 {
+	if local {
+		return viaLocal
+	}
+	return viaRADIUS
 }
 
 // count adds a counter of 64 bits in two attributes (RFC 2869 section 5.1).

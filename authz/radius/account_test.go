@@ -44,6 +44,7 @@ func TestStopRecord(t *testing.T) {
 	r := newRig(t, time.Minute, f.server("r1"))
 	a := r.accountant(store.Memory())
 	stop := record("A1", authz.RecordStop)
+	stop.Local = true
 	stop.Duration, stop.Cause = 90*time.Second, authz.CauseIdleTimeout
 	stop.InputOctets, stop.OutputOctets, stop.InputPackets, stop.OutputPackets = 5<<32+17, 3<<32+9, 11, 12
 	stop.Attributes.Address = authz.Value[netip.Addr]{V: netip.MustParseAddr("10.1.1.2"), Origin: "pool"}
@@ -61,7 +62,7 @@ func TestStopRecord(t *testing.T) {
 	}
 	for n, want := range map[radius.Type]uint32{
 		attrAcctStatusType: 2, attrAcctTerminate: 4, attrAcctInputOctets: 17, attrAcctInputGiga: 5, attrAcctOutputOctets: 9, attrAcctOutputGiga: 3,
-		attrAcctInputPackets: 11, attrAcctOutputPackets: 12, attrAcctSessionTime: 90, attrNASPort: 7, attrAcctDelayTime: 0, attrNASPortType: portVirtual,
+		attrAcctInputPackets: 11, attrAcctOutputPackets: 12, attrAcctSessionTime: 90, attrNASPort: 7, attrAcctDelayTime: 0, attrNASPortType: portVirtual, attrAcctAuthentic: 2,
 	} {
 		if got, err := radius.Integer(p.Get(n)); err != nil || got != want {
 			t.Errorf("attribute %d is %d, %v, want %d", n, got, err, want)
