@@ -78,12 +78,17 @@ func TestAAAAccounting(t *testing.T) {
 	}
 }
 
-// A server that is gone gets the records when it is back.
+// While the server is gone sessions come and go by the local policy; it gets their records when it is back,
+// in their order and over a restart of the hub.
 func TestAAAAccountingWaits(t *testing.T) {
 	t.Parallel()
 	s := newStar(t, "aaa8", "hub", "radius", "spoke1")
 	radius := startFreeradius(t, s.nodes["radius"], newCA(t), nil)
-	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"}, steering()...), aaaFiles())
+	text := aaaHubText([]string{"192.0.2.2"}, append(steering(),
+		"group: {list: radius, name-mangler: domains}\n        user: {list: radius}",
+		"group: {list: radius, name-mangler: domains, unreachable: local, policy: spare}\n        user: {list: radius, unreachable: local, policy: spare}",
+		"pools:\n", "  authorization-policies: {spare: {pool: flexspokes}}\npools:\n")...)
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", text, aaaFiles())
 	one := s.spoke("spoke1", "ipsec", firstHub)
 	one.up()
 	eventually(t, 20*time.Second, "the start is there", func() error {
@@ -95,8 +100,12 @@ func TestAAAAccountingWaits(t *testing.T) {
 	radius.stop()
 	mustRun(one, "disconnect", "flex1")
 	hub.none()
-	eventually(t, 20*time.Second, "the stop waits", func() error {
-		if v := show[view.AAA](hub, "aaa", "servers"); v.Waiting != 1 {
+	mustRun(one, "connect", "flex1") // by the local policy
+	one.up()
+	mustRun(one, "disconnect", "flex1")
+	hub.none()
+	eventually(t, 20*time.Second, "the records wait", func() error {
+		if v := show[view.AAA](hub, "aaa", "servers"); v.Waiting != 3 {
 			return fmt.Errorf("%d records wait", v.Waiting)
 		}
 		return nil
@@ -104,13 +113,26 @@ func TestAAAAccountingWaits(t *testing.T) {
 	must(t, hub.proc.Stop(20*time.Second)) // what no server took waits on disk
 	radius.start()
 	hub.start()
-	eventually(t, 30*time.Second, "the stop has arrived", func() error {
+	const all = "[Accounting-On Start Stop Start Stop Accounting-Off Accounting-On]"
+	eventually(t, 40*time.Second, "all have arrived in their order", func() error {
+		var kinds []string
 		for _, r := range radius.records() {
-			if r.one("Acct-Status-Type") == "Stop" && r.one("User-Name") == "spoke1.branch.example.net" {
-				return nil
-			}
+			kinds = append(kinds, r.one("Acct-Status-Type"))
 		}
-		return fmt.Errorf("the records are %v", radius.records())
+		if fmt.Sprint(kinds) != all {
+			return fmt.Errorf("the records are %v", kinds)
+		}
+		return nil
+	})
+	got := radius.records()
+	if waited, err := strconv.Atoi(got[2].one("Acct-Delay-Time")); err != nil || got[1].one("Acct-Session-Id") != got[2].one("Acct-Session-Id") || waited < 1 {
+		t.Errorf("the first stop is %v", got[2])
+	}
+	eventually(t, 20*time.Second, "none waits", func() error {
+		if v := show[view.AAA](hub, "aaa", "servers"); v.Waiting != 0 {
+			return fmt.Errorf("%d records wait", v.Waiting)
+		}
+		return nil
 	})
 }
 
@@ -119,7 +141,7 @@ func TestAAADisconnectAndChange(t *testing.T) {
 	t.Parallel()
 	s := newStar(t, "aaa9", "hub", "radius", "spoke1", "stranger")
 	startFreeradius(t, s.nodes["radius"], newCA(t), nil)
-	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"}, append(steering(), "pools:\n", "access-lists: {closed: [deny icmp any any, permit ip any any]}\npools:\n")...), aaaFiles())
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"}, append(steering(), "pools:\n", "access-lists: {closed: [deny icmp any any, permit ip any any]}\npolicy-maps: {bronze: {police: 200k, police-burst: 200000}}\npools:\n")...), aaaFiles())
 	one := s.spoke("spoke1", "gre", firstHub)
 	one.up()
 	ping(t, one.node, "10.1.1.1", 2, 100)
@@ -136,6 +158,19 @@ func TestAAADisconnectAndChange(t *testing.T) {
 	wantLines(t, "show session", lines, "session-timeout=2h0m0s (radius coa)", "access-group in=closed (radius coa)", "framed-routes=172.20.9.0/24 (radius coa)")
 	if pinged, _ := one.node.Run(context.Background(), "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.1.1.1"); !strings.Contains(pinged, "100% packet loss") {
 		t.Errorf("the access list that CoA named does not act:\n%s", pinged)
+	}
+	va := show[[]view.Session](hub, "sessions")[0].Interface
+	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, "Framed-IP-Address = 10.1.1.77", "Idle-Timeout = 1800",
+		`Cisco-AVPair = "ip:interface-config=ip mtu 1300"`, `Cisco-AVPair += "ip:sub-qos-policy-in=bronze"`)
+	expect("limits, lines and a policy", out, err, "CoA-ACK", false)
+	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"), "idle-timeout=30m0s (radius coa)", "service-policy input=bronze (radius coa)", "interface-config=ip mtu 1300 (radius coa)")
+	for command, want := range map[string]string{
+		"ip link show " + va: "mtu 1300", "nft list set inet flexvpn_edge police_200000_200000": `"` + va + `"`,
+	} {
+		f := strings.Fields(command)
+		if out, err := hub.node.Run(context.Background(), f[0], f[1:]...); err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s (%v) does not say %q:\n%s", command, err, want, out)
+		}
 	}
 	// Lines take the place of the list that was named, and lines that of lines.
 	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, `User-Name = "spoke1.branch.example.net"`,
@@ -172,7 +207,7 @@ func TestAAADisconnectAndChange(t *testing.T) {
 		return nil
 	})
 	orders := show[view.AAA](hub, "aaa", "servers").Orders
-	if orders["ack"] != 4 || orders["nak"] != 3 || orders["foreign"] == 0 || orders["authenticator"] == 0 {
+	if orders["ack"] != 5 || orders["nak"] != 3 || orders["foreign"] == 0 || orders["authenticator"] == 0 {
 		t.Errorf("the counters are %v", orders)
 	}
 }

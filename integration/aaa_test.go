@@ -150,6 +150,17 @@ func TestAAAFailover(t *testing.T) {
 		return nil
 	})
 	ping(t, one.node, "10.1.1.1", 3, 200)
+	page := scrape(t, hub)
+	wantLines(t, "the metrics", page, `flexvpn_aaa_server_up{port="auth",server="r1"} 0`, `flexvpn_aaa_server_up{port="auth",server="r2"} 0`,
+		`flexvpn_aaa_answers_total{answer="accept",port="auth",server="r1"} 2`, `flexvpn_aaa_latency_seconds_count{port="auth",server="r1"} 2`)
+	for _, metric := range []string{"requests", "timeouts", "retransmissions"} {
+		if line := fmt.Sprintf(`flexvpn_aaa_%s_total{port="auth",server="r2"} `, metric); !strings.Contains(page, line) || strings.Contains(page, line+"0\n") {
+			t.Errorf("the metrics have no %s", line)
+		}
+	}
+	if text, err := hub.run("show", "aaa", "servers"); err != nil || strings.Count(text, "  dead  ") != 2 || !strings.Contains(text, "is dead: no answer to 2 requests") {
+		t.Errorf("show aaa servers says (%v)\n%s", err, text)
+	}
 	first.start()
 	eventually(t, 60*time.Second, "the hub sees that the server is back", func() error {
 		if !strings.Contains(hub.log.String(), "radius server back") {
@@ -188,6 +199,12 @@ func TestAAAUnknownUser(t *testing.T) {
 		}
 		return nil
 	})
+	if line := `flexvpn_aaa_answers_total{answer="reject",port="auth",server="r1"} `; strings.Contains(scrape(t, hub), line+"0\n") {
+		t.Error("the metrics have no rejects")
+	}
+	if text, err := hub.run("show", "aaa", "attributes", "spoke3.branch.example.net"); err == nil || !strings.Contains(text+err.Error(), "would be refused") {
+		t.Errorf("show aaa attributes says %v\n%s", err, text)
+	}
 }
 
 // Pre-shared keys come from the server: one for both directions, or one for each.
@@ -198,6 +215,16 @@ func TestAAAKeys(t *testing.T) {
 	hub := startFlexvpn(t, s.nodes["hub"], "hub", aaaHubText([]string{"192.0.2.2"},
 		"peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]", "peers: {aaa: {}}",
 		"\n        user: {list: radius}", ""), aaaFiles())
+	debug := &syncBuffer{}
+	proc, err := hub.node.Start(debug, nil, binary, "--socket", hub.socket(), "debug", "radius", "--packet")
+	must(t, err)
+	defer func() { _ = proc.Stop(5 * time.Second) }()
+	eventually(t, 20*time.Second, "debug radius listens", func() error {
+		if !strings.Contains(debug.String(), "waiting for RADIUS packets") {
+			return errors.New(debug.String())
+		}
+		return nil
+	})
 	spoke := func(name, key string) *flexvpn {
 		text := strings.ReplaceAll(spokeText("spoke1", "ipsec", firstHub), "spoke1.branch", name+".branch")
 		text = strings.ReplaceAll(text, "pre-shared-key: {file: DIR/psk}", "pre-shared-key: "+key)
@@ -214,7 +241,11 @@ func TestAAAKeys(t *testing.T) {
 		}
 		return nil
 	})
-	if strings.Contains(hub.log.String(), "for tests only") {
-		t.Error("a key is in the hub's log")
+	wantLines(t, "debug radius", debug.String(), "Access-Request", "Access-Accept", "User-Name = keys.branch.example.net", "User-Password = [redacted]",
+		"Tunnel-Password = [redacted]", "Cisco-AVPair = ipsec:ikev2-password-local=[redacted]", "Cisco-AVPair = ipsec:ikev2-password-remote=[redacted]")
+	for what, text := range map[string]string{"the hub's log": hub.log.String(), "debug radius": debug.String()} {
+		if strings.Contains(text, "for tests only") || strings.Contains(text, radiusSecret) {
+			t.Errorf("a key is in %s", what)
+		}
 	}
 }

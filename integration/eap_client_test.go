@@ -307,6 +307,51 @@ func TestEAPPrompts(t *testing.T) {
 	})
 }
 
+// Our client logs in to our own EAP server by each method, with every form in which a password is kept,
+// over either family. The hub offers all methods; a client of one refuses what comes before.
+func TestEAPOursWithOurs(t *testing.T) {
+	t.Parallel()
+	logins := []struct{ spoke, method, user, hub string }{
+		{"spoke1", "md5", "alice", "192.0.2.1"},
+		{"spoke2", "gtc", "carol", "192.0.2.1"},    // bcrypt
+		{"spoke3", "mschapv2", "bob", "192.0.2.1"}, // NT hash
+		{"spoke4", "md5", "spoke4.branch.example.net", "2001:db8:1::1"},
+		{"spoke5", "gtc", "spoke5.branch.example.net", "2001:db8:1::1"},
+	}
+	var names []string
+	users := eapUsers
+	for _, l := range logins {
+		names = append(names, l.spoke)
+		if strings.HasPrefix(l.user, "spoke") {
+			users += l.user + ":text:open sesame\n"
+		}
+	}
+	s := newStar(t, "eapo", append([]string{"hub"}, names...)...)
+	authority := newCA(t)
+	cert, key := authority.issue(oursHub, "ecdsa")
+	hub := startFlexvpn(t, s.nodes["hub"], "hub", eapHubText(eapServer(true, "mschapv2, gtc, md5")), map[string][]byte{"cert.pem": cert, "key.pem": key, "users": []byte(users)})
+	for _, l := range logins {
+		cert, key := authority.issue(l.spoke+".branch.example.net", "ecdsa")
+		section := fmt.Sprintf("{method: %s, username: %s, password: {file: DIR/password}}", l.method, l.user)
+		spoke := startFlexvpn(t, s.nodes[l.spoke], "client", eapSpokeText(l.spoke, section, "auto", l.hub), map[string][]byte{
+			"ca.pem": authority.pem, "cert.pem": cert, "key.pem": key, "password": []byte("open sesame\n"),
+		})
+		spoke.up()
+		v := show[view.Session](hub, "session", l.user)
+		if v.State != "UP-ACTIVE" || v.EAPMethod != l.method || v.EAPName != l.user || v.Identity != l.user {
+			t.Errorf("%s: the hub shows %s as %q by %q", l.spoke, v.State, v.EAPName, v.EAPMethod)
+		}
+		ping(t, spoke.node, "10.1.1.1", 3, 500)
+	}
+	counts := map[string]uint64{}
+	for _, c := range show[view.Stats](hub, "counters").EAP {
+		counts[c.Method+" "+c.Outcome] = c.Count
+	}
+	if counts["md5 accepted"] != 2 || counts["gtc accepted"] != 2 || counts["mschapv2 accepted"] != 1 {
+		t.Errorf("the hub counts %v", counts)
+	}
+}
+
 func TestEAPPromptsForThePasswordAlone(t *testing.T) {
 	t.Parallel()
 	s, authority, hub := eapStar(t, "eapq", eapServer(false, "gtc"), "spoke1")

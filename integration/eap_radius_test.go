@@ -13,12 +13,17 @@ import (
 // eapRadiusHub is a hub that passes EAP through to the FreeRADIUS at 192.0.2.2.
 func eapRadiusHub(s *star, authority *ca) *flexvpn {
 	s.t.Helper()
+	return eapRadiusHubThat(s, authority, "{list: radius, query-identity: true}")
+}
+
+func eapRadiusHubThat(s *star, authority *ca, section string) *flexvpn {
+	s.t.Helper()
 	cert, key := authority.issue(oursHub, "ecdsa")
 	text := strings.NewReplacer(
 		"ikev2:\n", "aaa:\n  servers:\n    r1: {address: 192.0.2.2, secret: {file: DIR/radius.secret}}\n  groups: {radius: {servers: [r1]}}\nikev2:\n",
 		"authorization: {group: {list: local, policy: default}}", "authorization: {group: {list: local, policy: default}, user: {list: cached}}",
 		"pools:\n", "pools:\n  flexspokes: {range: 10.1.1.20-10.1.1.29}\n",
-	).Replace(eapHubText("{list: radius, query-identity: true}"))
+	).Replace(eapHubText(section))
 	return startFlexvpn(s.t, s.nodes["hub"], "hub", text, map[string][]byte{
 		"cert.pem": cert, "key.pem": key, "radius.secret": []byte(radiusSecret + "\n"),
 	})
@@ -129,6 +134,31 @@ func TestEAPThroughRadius(t *testing.T) {
 		ping(t, s.nodes[p.node], target, 3, 500)
 	}
 	wantLines(t, "show session alice", attributeLines(hub, "alice"), "dns=192.168.10.50 (radius eap alice)")
+}
+
+// Without query-identity FreeRADIUS hears the IKE identity in an EAP response that the hub makes of it.
+func TestEAPThroughRadiusNotQueried(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "eapn", "hub", "radius", "swan1", "spoke2")
+	authority := newCA(t)
+	users := string(freeradiusFiles(t)["users"])
+	for _, name := range []string{"swan1", "spoke2"} {
+		users += fmt.Sprintf("\n%s.branch.example.net\tCleartext-Password := \"open sesame\"\n\tClass = \"people\"\n", name)
+	}
+	startFreeradius(t, s.nodes["radius"], authority, map[string][]byte{"users": []byte(users)})
+	hub := eapRadiusHubThat(s, authority, "{list: radius}")
+	const swanID = "swan1.branch.example.net"
+	swan := startStrongswan(t, s.nodes["swan1"], swanInitiator("192.0.2.3", swanID, "mschapv2", swanID, "open sesame"), map[string][]byte{"x509ca/ca.pem": authority.pem})
+	swan.must("--initiate", "--child", "net", "--timeout", "20")
+	s.eapSpoke("spoke2", authority, "{method: md5, password: {file: DIR/password}}", "auto").up()
+	for name, method := range map[string]string{"swan1": "mschapv2", "spoke2": "md5"} {
+		id := name + ".branch.example.net"
+		v := show[view.Session](hub, "session", id)
+		if v.State != "UP-ACTIVE" || v.EAPMethod != method || v.EAPName != id {
+			t.Errorf("%s: the hub shows %s as %q by %q", name, v.State, v.EAPName, v.EAPMethod)
+		}
+		ping(t, s.nodes[name], "10.1.1.1", 3, 500)
+	}
 }
 
 // What FreeRADIUS refuses is refused, whoever asks, with its reason.

@@ -23,7 +23,7 @@ const (
 	ciscoQoSOut         = 56
 	ciscoInACL          = 57
 	ciscoOutACL         = 58
-	MSCHAPError         = 2
+	msCHAPError         = 2
 	MSMPPESendKey       = 16
 	MSMPPERecvKey       = 17
 	msPrimaryDNS        = 28
@@ -76,6 +76,7 @@ var cisco = map[byte]number{
 }
 
 var microsoft = map[byte]number{
+	msCHAPError:     {"MS-CHAP-Error", setMSCHAPError},
 	msPrimaryDNS:    {"MS-Primary-DNS-Server", serverInto("DNS", func(r *Reply) *[]netip.Addr { return &r.DNS }, 4)},
 	msSecondaryDNS:  {"MS-Secondary-DNS-Server", serverInto("DNS", func(r *Reply) *[]netip.Addr { return &r.DNS }, 4)},
 	msPrimaryNBNS:   {"MS-Primary-NBNS-Server", serverInto("WINS", func(r *Reply) *[]netip.Addr { return &r.WINS }, 4)},
@@ -85,8 +86,8 @@ var microsoft = map[byte]number{
 // Add takes one attribute without a vendor; one that is not known has no effect here.
 func (r *Reply) Add(n byte, value []byte) error { return r.add(standard, n, value) }
 
-// Known reports whether an attribute without a vendor is known.
-func Known(n byte) bool { _, ok := standard[n]; return ok }
+// NameOf is the name of an attribute without a vendor, empty when it is not known.
+func NameOf(n byte) string { return standard[n].name }
 
 // AddVendor takes one attribute of a vendor.
 func (r *Reply) AddVendor(vendor uint32, n byte, value []byte) error {
@@ -218,6 +219,30 @@ func setFilterID(r *Reply, v []byte) error {
 		return setWord(&r.FilterOut, cut)
 	}
 	return setWord(&r.FilterIn, strings.TrimSuffix(name, ".in"))
+}
+
+// chapErrors are the codes of MS-CHAP-Error (RFC 2759 section 6), in words for people.
+var chapErrors = map[string]string{
+	"646": "outside of the hours in which the user may log in", "647": "the account is disabled", "648": "the password has expired",
+	"649": "the user may not dial in", "691": "user name or password is wrong", "709": "the password could not be changed",
+}
+
+// setMSCHAPError reads why a server rejects: an identifier, then "E=691 R=1 C=… V=3 M=text" (RFC 2548
+// section 2.1.2). It is for people, as Reply-Message is.
+func setMSCHAPError(r *Reply, v []byte) error {
+	if len(v) < 2 {
+		return fmt.Errorf("it has %d octets, at least 2 are needed", len(v))
+	}
+	text := printable(v[1:])
+	code, _, _ := strings.Cut(strings.TrimPrefix(text, "E="), " ")
+	if why := chapErrors[code]; why != "" {
+		text = why
+	}
+	if r.Message != "" {
+		r.Message += "; "
+	}
+	r.Message += text
+	return nil
 }
 
 func printable(v []byte) string {

@@ -334,7 +334,7 @@ func parseOrder(p *radius.Packet) (keys authz.SessionKeys, change *radiusdict.Re
 			return keys, nil, authz.ErrorUnsupportedService
 		case attrVendorSpecific, attrMessageAuth, attrEventTimestamp, attrNASIPAddress, attrNASIPv6Address, attrNASIdentifier, attrNASPort, attrNASPortID, attrNASPortType, attrState, attrProxyState:
 		default:
-			if !radiusdict.Known(byte(a.Type)) {
+			if radiusdict.NameOf(byte(a.Type)) == "" {
 				return keys, nil, authz.ErrorUnsupportedAttribute
 			}
 			if change.Add(byte(a.Type), v) != nil {
