@@ -219,7 +219,7 @@ type Stats struct {
 	Handshake     Histogram         `json:"handshake_seconds"`
 	EAP           []EAPCount        `json:"eap_total"`
 	Logins        uint64            `json:"eap_logins"` // under way
-	InBytes       uint64            `json:"in_bytes"` // of all sessions, those that ended included
+	InBytes       uint64            `json:"in_bytes"`   // of all sessions, those that ended included
 	OutBytes      uint64            `json:"out_bytes"`
 	InPackets     uint64            `json:"in_packets"`
 	OutPackets    uint64            `json:"out_packets"`
