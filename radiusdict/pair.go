@@ -43,7 +43,7 @@ func ParsePair(text string) (Pair, error) {
 	if hash := strings.IndexByte(name, '#'); hash >= 0 {
 		n, err := strconv.Atoi(name[hash+1:])
 		if err != nil || n < 0 {
-			return Pair{}, fmt.Errorf("AV-pair %q: %q is no number", clip(text), name[hash+1:])
+			return Pair{}, fmt.Errorf("AV-pair %q: behind # stands no number", clip(text))
 		}
 		p.Number, name = n, name[:hash]
 	}
@@ -70,8 +70,26 @@ func (p Pair) Name() string {
 
 func control(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
 
-// clip bounds what of a server's text stands in a message.
-func clip(s string) string { return s[:min(len(s), 80)] }
+// clip bounds what of a server's text stands in a message, and leaves keys out.
+func clip(s string) string { return Redact(s[:min(len(s), 80)]) }
+
+// Redact is a pair's text without what may be a key: whatever stands behind a name with password in it,
+// also where the pair is malformed.
+func Redact(pair string) string {
+	const word = "password"
+	for i := 0; i+len(word) <= len(pair); i++ {
+		if !strings.EqualFold(pair[i:i+len(word)], word) {
+			continue
+		}
+		shown := i + len(word)
+		rest := strings.TrimLeft(pair[shown:], "-abcdefghijklmnopqrstuvwxyz") // of the attribute's name
+		if rest != "" && (rest[0] == '=' || rest[0] == '*') {
+			shown = len(pair) - len(rest) + 1
+		}
+		return pair[:shown] + "[redacted]"
+	}
+	return pair
+}
 
 // words are a value's parts: lists are separated by space in the field, by commas in some.
 func words(value string) []string {

@@ -121,6 +121,15 @@ func TestKeysAreNotPrinted(t *testing.T) {
 	if err := new(Reply).AddPair("ipsec:ikev2-password-local="); err == nil {
 		t.Error("an empty key passes")
 	}
+	// Nor are those of pairs that cannot be read: the message says which pair it is.
+	for _, bad := range []string{
+		"ipsec:ikev2-password-local hush", "ipsec:tunnel-password=hush\x01", "ipsec:tunnel-Password#x=hush", "ipsec:tunnel-password#hush=x", "vendor:my-password-2=hush\x02",
+	} {
+		err := new(Reply).AddPair(bad)
+		if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(strings.ToLower(err.Error()), "password") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 }
 
 // What the operator demands and nobody understands refuses; what is optional is noted.

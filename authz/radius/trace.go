@@ -145,11 +145,7 @@ func valueText(f form, v []byte) string {
 func vendorText(vendor uint32, n byte, v []byte) string {
 	switch {
 	case vendor == radiusdict.VendorCisco && n == radiusdict.CiscoAVPair:
-		pair := safe(v)
-		if name, _, ok := strings.Cut(pair, "="); ok && strings.Contains(strings.ToLower(name), "password") {
-			pair = name + "=" + redacted
-		}
-		return "Cisco-AVPair = " + pair
+		return "Cisco-AVPair = " + radiusdict.Redact(safe(v))
 	case vendor == radiusdict.VendorMicrosoft && n == radiusdict.MSMPPERecvKey:
 		return "MS-MPPE-Recv-Key = " + redacted
 	case vendor == radiusdict.VendorMicrosoft && n == radiusdict.MSMPPESendKey:

@@ -21,6 +21,7 @@ func TestTraceHasNoSecrets(t *testing.T) {
 		b, err := sealAnswer(radius.CodeAccessAccept, request, radius.Attributes{
 			{Type: attrTunnelPassword, Attribute: append(radius.Attribute{0}, p...)},
 			pair("ipsec:ikev2-password-local=hush-local"), pair("ipsec:banner=Hi\x1b[2J"),
+			pair("ipsec:tunnel-PASSWORD*hush-optional"), pair("ipsec:ikev2-password-remote: hush-malformed"),
 			hidden(f, 17, []byte("hush-mppe"), request), avp(attrEAPMessage, "\x03\x01\x00\x04"),
 		}, f.key)
 		if err != nil {
@@ -48,7 +49,7 @@ func TestTraceHasNoSecrets(t *testing.T) {
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "Access-Request") || !strings.Contains(lines[0], "User-Password = [redacted]") || !strings.Contains(lines[0], "User-Name = alice") {
 		t.Errorf("the trace is\n%s", all)
 	}
-	for _, want := range []string{"Tunnel-Password = [redacted]", "ikev2-password-local=[redacted]", "MS-MPPE-Recv-Key = [redacted]", "banner=Hi?[2J"} {
+	for _, want := range []string{"Tunnel-Password = [redacted]", "ikev2-password-local=[redacted]", "tunnel-PASSWORD*[redacted]", "ikev2-password[redacted]", "MS-MPPE-Recv-Key = [redacted]", "banner=Hi?[2J"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the trace lacks %q:\n%s", want, all)
 		}
