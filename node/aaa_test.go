@@ -19,6 +19,7 @@ type fakeAAA struct {
 	delay time.Duration
 	pairs map[string][]string
 	errs  map[string]error
+	more  func(user string, r *radiusdict.Reply) // numbered attributes
 	asked []authz.Ask
 
 	records []authz.Record
@@ -35,6 +36,9 @@ func (f *fakeAAA) Ask(q authz.Ask, done func(authz.Answer)) {
 			a.Err = authz.ErrRejected
 		default:
 			a.Reply = &radiusdict.Reply{}
+			if f.more != nil {
+				f.more(q.User, a.Reply)
+			}
 			for _, p := range pairs {
 				if err := a.Reply.AddPair(p); err != nil {
 					a.Err, a.Reply = err, nil
@@ -496,6 +500,40 @@ func TestLimitsOfALocalPolicy(t *testing.T) {
 			w.after(20 * time.Second)
 			if log := h.log.String(); !strings.Contains(log, limit+" 5m0s") || !strings.Contains(log, "(local policy default)") {
 				t.Errorf("%s: the log does not say why the session ended:\n%s", limit, log)
+			}
+		})
+	}
+}
+
+// The interval that a server asks for wins over the configured one, but it is never less than a minute
+// (RFC 2869 section 2.1); its Class stands in every record, and its User-Name in the place of ours.
+func TestAccountingAsTheServerWants(t *testing.T) {
+	for asked, c := range map[time.Duration]struct{ least, most int }{
+		2 * time.Minute: {13, 17}, // within a tenth more or less in half an hour
+		5 * time.Second: {27, 34},
+		0:               {2, 3}, // every ten minutes, as configured
+	} {
+		inWorld(t, func(w *world) {
+			fake := &fakeAAA{
+				pairs: map[string][]string{"branches": {"ipsec:addr-pool=p4"}, "spoke1.branch.example.net": nil},
+				more: func(user string, r *radiusdict.Reply) {
+					if user != "branches" {
+						r.Interim, r.Class, r.UserName = asked, [][]byte{[]byte("gold"), {0, 1}}, "alice"
+					}
+				},
+			}
+			w.aaa = fake
+			h, s := w.end("192.0.2.1", accountingHub(), nil), w.end("192.0.2.2", spokeText("spoke1"), nil)
+			h.run()
+			s.run()
+			w.after(30*time.Minute + time.Second)
+			if n := len(fake.records) - 1; n < c.least || n > c.most {
+				t.Errorf("asked for every %s the hub sent %d updates in half an hour", asked, n)
+			}
+			for _, r := range fake.records {
+				if fmt.Sprintf("%q", r.Attributes.Class.V) != `["gold" "\x00\x01"]` || r.User != "alice" {
+					t.Errorf("a record has class %q and user %s", r.Attributes.Class.V, r.User)
+				}
 			}
 		})
 	}
