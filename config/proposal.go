@@ -35,7 +35,7 @@ func (p ikeProposal) keys() []key {
 		{name: "encryption", part: algorithms(&p.encryption), required: true, example: "[aes-gcm-256, aes-cbc-256]", doc: "Ciphers, best first: `aes-gcm-128`, `-192`, `-256`, `chacha20-poly1305`, `aes-cbc-128`, `-192`, `-256`. `aes-cbc` needs `integrity`, the others protect integrity themselves (RFC 7296 section 3.3)."},
 		{name: "prf", part: algorithms(&p.prf), required: true, example: "sha384", doc: "Pseudo-random functions: `sha256`, `sha384`, `sha512`, and, weak, `sha1`."},
 		{name: "integrity", part: algorithms(&p.integrity), otherwise: "none: right for ciphers with a tag of their own", example: "sha512", doc: "Integrity algorithms for `aes-cbc`: `sha256`, `sha384`, `sha512`, and, weak, `sha1`."},
-		{name: "group", part: algorithms(&p.group), required: true, example: "[x25519, ecp384]", doc: "Key exchange groups by name or number, best first: 31 is `x25519`, 19 to 21 are `ecp256`, `ecp384`, `ecp521`, 14 to 16 are `modp2048`, `modp3072`, `modp4096`."},
+		{name: "group", part: algorithms(&p.group), required: true, example: "[x25519, ecp384]", doc: "Key exchange groups by name or number, best first: 31 is `x25519`, 19 to 21 are `ecp256`, `ecp384`, `ecp521`, 14 to 16 are `modp2048`, `modp3072`, `modp4096`, and, weak, 2 and 5 are `modp1024`, `modp1536`."},
 	}
 }
 
@@ -130,10 +130,19 @@ func (r *reader) warnWeak(p *rawProposal) {
 		name := strings.ReplaceAll(strings.ToLower(g.v), "-", "")
 		for _, weak := range []string{"sha1", "md5", "3des", "modp768", "modp1024", "modp1536"} {
 			if strings.Contains(name, weak) {
-				r.warn(g.at, "use it only for a peer that has nothing better", "%s is weak (RFC 8221, RFC 8247)", quote(g.v))
+				r.warnOf(g)
 			}
 		}
 	}
+	for _, g := range p.group {
+		if g.v == "2" || g.v == "5" { // the same by number
+			r.warnOf(g)
+		}
+	}
+}
+
+func (r *reader) warnOf(weak given[string]) {
+	r.warn(weak.at, "use it only for a peer that has nothing better", "%s is weak (RFC 8221, RFC 8247)", quote(weak.v))
 }
 
 // pick finds the proposals that a profile names; none named: all of the section's.

@@ -57,5 +57,10 @@ func IsWeak(p Proposal) (reason string, weak bool) {
 			found = append(found, "SHA1 as integrity")
 		}
 	}
+	for _, id := range p.Group {
+		if g, ok := findGroup(id).method.(modp); ok && g.p.BitLen() < 2048 {
+			found = append(found, "group "+GroupName(id))
+		}
+	}
 	return strings.Join(found, ", "), len(found) > 0
 }

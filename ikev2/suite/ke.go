@@ -58,8 +58,10 @@ type method interface {
 }
 
 // The exponents of MODP groups have twice the higher estimate of their group's strength, RFC 3526
-// section 8: longer ones cost time and gain nothing.
+// section 8: longer ones cost time and gain nothing. Group 2 is in no table of estimates.
 var (
+	modp1024 = modp{prime1024, 224}
+	modp1536 = modp{prime1536, 240}
 	modp2048 = modp{prime2048, 320}
 	modp3072 = modp{prime3072, 424}
 	modp4096 = modp{prime4096, 480}
@@ -69,7 +71,7 @@ var (
 	x25519   = montgomery{}
 )
 
-// modp is a MODP group with generator 2, RFC 3526. math/big does not run in constant time; the
+// modp is a MODP group with generator 2, RFC 2409 and RFC 3526. math/big does not run in constant time; the
 // exponent serves one exchange only, so that a measurement cannot be repeated.
 type modp struct {
 	p    *big.Int

@@ -88,6 +88,7 @@ func TestX25519Vector(t *testing.T) {
 // lengths of the KE payload's data and of the shared secret: RFC 7296 sections 2.14 and 3.4, RFC
 // 5903 section 7, RFC 8031 section 2.
 var lengths = map[uint16][2]int{
+	2: {128, 128}, 5: {192, 192},
 	14: {256, 256}, 15: {384, 384}, 16: {512, 512},
 	19: {64, 32}, 20: {96, 48}, 21: {132, 66}, 31: {32, 32},
 }
@@ -127,7 +128,7 @@ func newKE(t testing.TB, group uint16) *PrivateKE {
 }
 
 func TestUnknownGroup(t *testing.T) {
-	for _, g := range []uint16{0, 1, 2, 5, 17, 22, 32, 35, 65535} {
+	for _, g := range []uint16{0, 1, 3, 6, 17, 22, 32, 35, 65535} {
 		if _, err := NewKE(g); err == nil || KnownGroup(g) {
 			t.Errorf("group %d is known", g)
 		}
@@ -174,14 +175,14 @@ func TestPrimes(t *testing.T) {
 		bits uint
 		add  int64
 		p    *big.Int
-	}{{2048, 124476, prime2048}, {3072, 1690314, prime3072}, {4096, 240904, prime4096}} {
+	}{{1024, 129093, prime1024}, {1536, 741804, prime1536}, {2048, 124476, prime2048}, {3072, 1690314, prime3072}, {4096, 240904, prime4096}} {
 		power := func(n uint) *big.Int { return new(big.Int).Lsh(big.NewInt(1), n) }
 		want := power(v.bits)
 		want.Sub(want, power(v.bits-64)).Sub(want, big.NewInt(1))
 		inner := new(big.Int).Add(pi(v.bits-130), big.NewInt(v.add))
 		want.Add(want, inner.Lsh(inner, 64))
 		if v.p.Cmp(want) != 0 {
-			t.Errorf("the prime of %d bits is not that of RFC 3526", v.bits)
+			t.Errorf("the prime of %d bits is not that of RFC 2409 or RFC 3526", v.bits)
 		}
 		half := new(big.Int).Rsh(v.p, 1)
 		if !v.p.ProbablyPrime(1) || !half.ProbablyPrime(1) {
@@ -211,12 +212,12 @@ func pi(bits uint) *big.Int {
 	return out.Rsh(out, guard)
 }
 
-// OpenSSL has these groups too: it judges our public values and shared secrets.
+// OpenSSL has these groups too (of group 2 nobody has anything but the prime): it judges our public values and shared secrets.
 func TestMODPAgainstOpenSSL(t *testing.T) {
-	for _, bits := range []int{2048, 3072, 4096} {
+	for _, bits := range []int{1536, 2048, 3072, 4096} {
 		t.Run(fmt.Sprint(bits), func(t *testing.T) {
 			dir := t.TempDir()
-			m := map[int]modp{2048: modp2048, 3072: modp3072, 4096: modp4096}[bits]
+			m := map[int]modp{1536: modp1536, 2048: modp2048, 3072: modp3072, 4096: modp4096}[bits]
 			file := func(name string) string { return filepath.Join(dir, name) }
 			for _, who := range []string{"a", "b"} {
 				openssl(t, "genpkey", "-algorithm", "DH", "-pkeyopt", fmt.Sprintf("group:modp_%d", bits), "-outform", "DER", "-out", file(who))

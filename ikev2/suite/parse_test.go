@@ -53,12 +53,12 @@ func TestParseProposalErrors(t *testing.T) {
 		want                          []string
 	}{
 		{"aes-gcm-265", "sha384", "", "x25519", "", false, []string{`unknown encryption algorithm "aes-gcm-265": did you mean aes-gcm-256? Known are aes-cbc-128, aes-cbc-192, aes-cbc-256, aes-gcm-128, aes-gcm-192, aes-gcm-256, chacha20-poly1305`}},
-		{"3des", "sha38", "md5", "x2551 2", "", false, []string{
+		{"3des", "sha38", "md5", "x2551 1", "", false, []string{
 			`unknown encryption algorithm "3des": known are aes-cbc-128, aes-cbc-192, aes-cbc-256, aes-gcm-128, aes-gcm-192, aes-gcm-256, chacha20-poly1305`,
 			`unknown PRF "sha38": did you mean sha384? Known are sha1, sha256, sha384, sha512`,
 			`unknown integrity algorithm "md5": known are sha1, sha256, sha384, sha512`,
-			`unknown group "x2551": did you mean x25519? Known are modp2048, modp3072, modp4096, ecp256, ecp384, ecp521, x25519`,
-			`unknown group "2": known are modp2048, modp3072, modp4096, ecp256, ecp384, ecp521, x25519`,
+			`unknown group "x2551": did you mean x25519? Known are modp1024, modp1536, modp2048, modp3072, modp4096, ecp256, ecp384, ecp521, x25519`,
+			`unknown group "1": known are modp1024, modp1536, modp2048, modp3072, modp4096, ecp256, ecp384, ecp521, x25519`,
 		}},
 		{"aes-cbc-256", "sha384", "", "x25519", "", false, []string{"aes-cbc does not protect integrity: add an integrity algorithm, for example sha256, or use aes-gcm"}},
 		{"aes-gcm-256", "sha384", "sha256", "x25519", "", false, []string{"these ciphers protect integrity themselves: remove the integrity algorithms, or add an aes-cbc that needs them (RFC 7296 section 3.3)"}},
@@ -106,8 +106,8 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestIsWeak(t *testing.T) {
-	p, _ := ParseProposal("legacy", []string{"aes-cbc-128"}, []string{"sha1"}, []string{"sha256", "sha1"}, []string{"14"}, "", false)
-	if reason, weak := IsWeak(p); !weak || reason != "SHA1 as PRF, SHA1 as integrity" {
+	p, _ := ParseProposal("legacy", []string{"aes-cbc-128"}, []string{"sha1"}, []string{"sha256", "sha1"}, []string{"14", "2", "modp1536"}, "", false)
+	if reason, weak := IsWeak(p); !weak || reason != "SHA1 as PRF, SHA1 as integrity, group "+GroupName(2)+", group "+GroupName(5) {
 		t.Errorf("%v %q", weak, reason)
 	}
 }

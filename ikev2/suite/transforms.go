@@ -99,8 +99,10 @@ type groupRow struct {
 	method method
 }
 
-// groups are the key exchange methods: RFC 3526, RFC 5903, RFC 8031.
+// groups are the key exchange methods: RFC 2409, RFC 3526, RFC 5903, RFC 8031.
 var groups = [...]groupRow{
+	{2, "modp1024", modp1024},
+	{5, "modp1536", modp1536},
 	{14, "modp2048", modp2048},
 	{15, "modp3072", modp3072},
 	{16, "modp4096", modp4096},
