@@ -93,7 +93,7 @@ func checks() []config.Option {
 // Run runs a node until ctx ends, then stops it gracefully: peers are told, interfaces, routes and
 // SAs are removed. An error says why the node could not start or go on.
 func Run(ctx context.Context, opt Options) error {
-	collectLess()
+	collectLess(opt.Role)
 	cfg, err := loadHere(opt.ConfigPath)
 	if err != nil {
 		return err
