@@ -105,7 +105,7 @@ func (g *Gate) cookie(version byte, p Path, spi uint64, nonce []byte) (c [cookie
 // unprotected is a response to an IKE_SA_INIT request that leaves no state behind, or carries
 // this end's SPI.
 func unprotected(request wire.Header, spiR uint64, ps ...wire.Payload) []byte {
-	return wire.AppendMessage(nil, wire.Header{
+	return wire.AppendMessage(make([]byte, 0, 512), wire.Header{
 		SPIi: request.SPIi, SPIr: spiR, Major: wire.MajorVersion,
 		Exchange: request.Exchange, Flags: wire.FlagResponse, MessageID: request.MessageID,
 	}, ps...)

@@ -137,10 +137,10 @@ func (sa *SA) begin(now time.Time, ex *exchange) {
 	sa.sendAll(sa.path, ex.datagrams)
 }
 
-// sendAll sends copies: the originals stay for the next time.
+// sendAll sends what stays here for the next time.
 func (sa *SA) sendAll(p Path, datagrams [][]byte) {
 	for _, d := range datagrams {
-		sa.emit(Send{Path: p, Datagram: append([]byte(nil), d...)})
+		sa.emit(Send{Path: p, Datagram: d})
 	}
 }
 
@@ -189,10 +189,10 @@ func (sa *SA) cutAnew(g *generation, h wire.Header, b []byte) bool {
 		return false
 	}
 	outer, err := sa.outer(h, b)
-	if err != nil || outer.Fragment == nil || outer.Fragment.Number != 1 {
+	if err != nil || outer.Kind != wire.PayloadFragment || outer.Fragment.Number != 1 {
 		return false
 	}
-	_, _, err = sa.open(g, outer, b)
+	_, _, err = sa.open(g, &outer, b)
 	return err == nil
 }
 

@@ -12,7 +12,7 @@ import (
 // An Output leaves an SA through Take: a Send, an Event or a Question.
 type Output interface{ output() }
 
-// Send is a datagram to send. The receiver of the Send owns Datagram.
+// Send is a datagram to send. Nobody changes Datagram any more: the same octets may be sent again.
 type Send struct {
 	Path     Path
 	Datagram []byte // without the non-ESP marker

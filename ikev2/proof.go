@@ -22,7 +22,7 @@ func (id Identity) body() []byte {
 }
 
 // signedOctets is what an end signs: its own first message, the other's nonce, its identity.
-func (sa *SA) signedOctets(initiator bool, id Identity) []byte {
+func (sa *SA) signedOctets(initiator bool, id Identity) suite.Signed {
 	hs, k := sa.hs, &sa.cur.keys
 	if initiator {
 		return suite.SignedOctets(sa.cur.suite, hs.request, hs.nr, k.PI, id.body())
@@ -39,7 +39,7 @@ func (sa *SA) prove() (certs []wire.Payload, auth *wire.Auth, err error) {
 	case AuthPSK:
 		return nil, &wire.Auth{Method: wire.AuthSharedKey, Data: suite.PSKAuth(sa.cur.suite, cred.PSK, octets)}, nil
 	case AuthCertificate:
-		method, data, err := pki.Sign(cred.Key, sa.hs.hashes, octets)
+		method, data, err := pki.Sign(cred.Key, sa.hs.hashes, octets.Octets())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -89,7 +89,7 @@ func (sa *SA) verify(now time.Time, trust *Trust, ps *wire.Payloads) error {
 		}
 		return sa.checkPSK(psk, ps.Auth.Data, octets)
 	}
-	return sa.checkCertificate(now, trust, ps, octets)
+	return sa.checkCertificate(now, trust, ps, octets.Octets())
 }
 
 func randomPSK() secret.Bytes {
@@ -100,7 +100,7 @@ func randomPSK() secret.Bytes {
 
 func equalMAC(a, b []byte) bool { return hmac.Equal(a, b) }
 
-func (sa *SA) checkPSK(psk secret.Bytes, got, octets []byte) error {
+func (sa *SA) checkPSK(psk secret.Bytes, got []byte, octets suite.Signed) error {
 	if !equalMAC(suite.PSKAuth(sa.cur.suite, psk, octets), got) {
 		return errWrongPSK
 	}

@@ -65,9 +65,9 @@ const genericLen = 4
 // open finds out whether a protected datagram is authentic and what is inside. complete is false
 // while fragments are missing. An error other than suite.ErrPadding says that nothing in the
 // datagram can be believed.
-func (sa *SA) open(g *generation, outer *wire.Payloads, b []byte) (first wire.PayloadType, plain []byte, err error) {
+func (sa *SA) open(g *generation, outer *wire.Outer, b []byte) (first wire.PayloadType, plain []byte, err error) {
 	encr, integ := g.receiving()
-	if outer.Encrypted != nil {
+	if outer.Kind == wire.PayloadEncrypted {
 		plain, err = g.suite.Open(b, outer.Encrypted.Offset, encr, integ)
 		return outer.Encrypted.Inner, plain, err
 	}

@@ -91,7 +91,7 @@ func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Head
 	if !sa.haveKeys(now) {
 		return
 	}
-	first, plain, err := sa.open(g, outer, b)
+	first, plain, err := sa.open(g, &outer, b)
 	if !believed(err) {
 		sa.c.Counters.BadIntegrity.Add(1)
 		return
@@ -100,8 +100,8 @@ func (sa *SA) receiveProtected(now time.Time, g *generation, p Path, h wire.Head
 	if h.Flags&wire.FlagResponse == 0 {
 		sum = digest(b)
 	}
-	if f := outer.Fragment; f != nil && err == nil {
-		whole, r := sa.collect(now, g, h, f, sum, plain)
+	if outer.Kind == wire.PayloadFragment && err == nil {
+		whole, r := sa.collect(now, g, h, &outer.Fragment, sum, plain)
 		if r == nil {
 			return
 		}
@@ -114,12 +114,12 @@ var errUnprotected = errors.New("the message is not protected as it was negotiat
 
 // outer is what stands around a protected message. Fragments of a peer that did not negotiate them
 // have no business here (RFC 7383 section 2.3).
-func (sa *SA) outer(h wire.Header, b []byte) (*wire.Payloads, error) {
-	ps, err := wire.ParsePayloads(h.Next, b, wire.HeaderLen)
-	if err == nil && ps.Encrypted == nil && (ps.Fragment == nil || !sa.peer.fragmentation) {
+func (sa *SA) outer(h wire.Header, b []byte) (wire.Outer, error) {
+	o, err := wire.ParseOuter(h.Next, b, wire.HeaderLen)
+	if err == nil && o.Kind != wire.PayloadEncrypted && (o.Kind != wire.PayloadFragment || !sa.peer.fragmentation) {
 		err = errUnprotected
 	}
-	return ps, err
+	return o, err
 }
 
 // opened is an authentic message before its payloads are read.

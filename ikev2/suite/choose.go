@@ -38,7 +38,8 @@ type pick struct {
 // choose makes one pass over what the peer offers, which may be 64 KiB of it before anybody is
 // authenticated, and keeps the pick that stands first in our order.
 func choose(ours []Proposal, offered []wire.Proposal, proto wire.ProtocolID, withKE bool) (pick, bool) {
-	wants := ranked(ours, proto, withKE)
+	var room [16]want // for more than a configuration has: nothing is allocated
+	wants := ranked(room[:0], ours, proto, withKE)
 	var best pick
 	for i := range offered {
 		m, ok := readMenu(&offered[i], proto, withKE)
@@ -63,14 +64,11 @@ type want struct {
 	prf, integ, group, esn []uint16
 }
 
-// ranked lists what we accept, best first.
-func ranked(ours []Proposal, proto wire.ProtocolID, withKE bool) []want {
-	zero := []uint16{none}
-	n := 0
-	for _, p := range ours {
-		n += len(p.Encr)
-	}
-	out := make([]want, 0, n)
+// zero is the list of nothing.
+var zero = []uint16{none}
+
+// ranked appends what we accept, best first.
+func ranked(out []want, ours []Proposal, proto wire.ProtocolID, withKE bool) []want {
 	for _, p := range ours {
 		for _, c := range p.Encr {
 			if findCipher(c) == nil {
@@ -206,7 +204,7 @@ func (p *pick) esp() ESP {
 
 // reply is the accepted proposal: one transform of each type that was offered (section 2.7).
 func (p *pick) reply() wire.Proposal {
-	out := wire.Proposal{Number: p.from.Number, Protocol: p.from.Protocol, SPI: p.from.SPI}
+	out := wire.Proposal{Number: p.from.Number, Protocol: p.from.Protocol, SPI: p.from.SPI, Transforms: make([]wire.Transform, 0, 5)}
 	out.Transforms = append(out.Transforms, wire.Transform{Type: wire.TransformENCR, ID: p.encr.ID, KeyBits: p.encr.KeyBits})
 	for _, c := range []struct {
 		t  wire.TransformType

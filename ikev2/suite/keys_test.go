@@ -152,8 +152,8 @@ func TestPSKAuth(t *testing.T) {
 	message, nonce, skp, id := []byte("the first message"), []byte("the peer's nonce"), []byte("SK_pi"), []byte("\x02\x00\x00\x00spoke1")
 	signed := SignedOctets(s, message, nonce, secret.New(skp), id)
 	want := slices.Concat(message, nonce, prf(skp, id))
-	if !bytes.Equal(signed, want) {
-		t.Errorf("signed octets %x, want %x", signed, want)
+	if !bytes.Equal(signed.Octets(), want) {
+		t.Errorf("signed octets %x, want %x", signed.Octets(), want)
 	}
 	auth := PSKAuth(s, secret.FromString("secret"), signed)
 	if want := prf(prf([]byte("secret"), []byte("Key Pad for IKEv2")), want); !bytes.Equal(auth, want) {

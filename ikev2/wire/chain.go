@@ -25,6 +25,41 @@ func ParsePayloads(first PayloadType, datagram []byte, offset int) (*Payloads, e
 	return parse(chain{next: first, b: datagram, at: offset}, false)
 }
 
+// ParseOuter finds the payload that hides the rest of a protected message. The whole chain must be good; what else stands in it is
+// authenticated, but has no meaning (section 3.14), and is not decoded.
+func ParseOuter(first PayloadType, datagram []byte, offset int) (o Outer, err error) {
+	if offset < 0 || offset > len(datagram) {
+		return o, &SyntaxError{What: "the chain starts outside the datagram"}
+	}
+	c := chain{next: first, b: datagram, at: offset}
+	if _, err := survey(c, false); err != nil {
+		return o, err
+	}
+	for c.next != NoNext {
+		p := c.step()
+		r := reader{b: c.b[p.start:p.end:p.end]}
+		switch p.kind {
+		case PayloadEncrypted:
+			o.Kind = p.kind
+			o.Encrypted.decode(p, &r)
+		case PayloadFragment:
+			o.Kind = p.kind
+			o.Fragment.decode(p, &r)
+		}
+		if r.failed() {
+			return o, &SyntaxError{Payload: p.kind, What: r.what}
+		}
+	}
+	return o, nil
+}
+
+// An Outer is what ParseOuter finds: Kind says which of the two it is.
+type Outer struct {
+	Kind      PayloadType // PayloadEncrypted, PayloadFragment, or NoNext
+	Encrypted Encrypted
+	Fragment  Fragment
+}
+
 // ParseInner decodes the chain that was inside an Encrypted payload or inside reassembled
 // fragments, its padding removed. Another encrypted payload in there is an error.
 func ParseInner(first PayloadType, plain []byte) (*Payloads, error) {

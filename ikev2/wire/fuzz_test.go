@@ -2,6 +2,7 @@ package wire
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 )
 
@@ -16,11 +17,13 @@ func FuzzParseMessage(f *testing.F) {
 			return
 		}
 		_ = h.String()
+		o, outerErr := ParseOuter(h.Next, datagram, HeaderLen)
 		p, err := ParsePayloads(h.Next, datagram, HeaderLen)
 		if err != nil {
 			_ = err.Error()
 			return
 		}
+		checkOuter(t, o, outerErr, p)
 		_, _ = Describe(p), p.String()
 		if e := p.Encrypted; e != nil && len(datagram)-e.Offset != len(e.Body) {
 			t.Fatalf("the body of SK at %d has %d octets of %d", e.Offset, len(e.Body), len(datagram))
@@ -30,6 +33,20 @@ func FuzzParseMessage(f *testing.F) {
 		}
 		checkRoundTrip(t, h.Next, datagram[HeaderLen:], p)
 	})
+}
+
+// checkOuter holds what stands around a message against the whole of it.
+func checkOuter(t *testing.T, o Outer, err error, p *Payloads) {
+	want := Outer{}
+	switch {
+	case p.Encrypted != nil:
+		want.Kind, want.Encrypted = PayloadEncrypted, *p.Encrypted
+	case p.Fragment != nil:
+		want.Kind, want.Fragment = PayloadFragment, *p.Fragment
+	}
+	if err != nil || !reflect.DeepEqual(o, want) {
+		t.Fatalf("around the message stands %+v (%v), want %+v", o, err, want)
+	}
 }
 
 // FuzzParseInner is what a peer can reach that has keys.
