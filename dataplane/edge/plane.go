@@ -35,9 +35,7 @@ type Plane struct {
 	attached map[string]attached
 	closed   bool
 
-	eventsMu     sync.Mutex // guards sending against closing
-	events       chan dataplane.Event
-	eventsClosed bool
+	*dataplane.EventQueue // the inner plane's events and our own
 }
 
 // attached is what stands on one interface.
@@ -49,9 +47,6 @@ type attached struct {
 
 var _ dataplane.Plane = (*Plane)(nil)
 
-// eventQueue is how many events wait for a reader before new ones are dropped.
-const eventQueue = 4096
-
 // New decorates inner in the network namespace of the calling thread. What a crashed run left of our
 // table is removed. The Plane closes inner.
 func New(inner dataplane.Plane, o Options) (*Plane, error) {
@@ -61,7 +56,7 @@ func New(inner dataplane.Plane, o Options) (*Plane, error) {
 	}
 	p := &Plane{
 		inner: inner, opt: o, table: t, known: map[string]bool{}, done: make(chan struct{}),
-		attached: map[string]attached{}, events: make(chan dataplane.Event, eventQueue),
+		attached: map[string]attached{}, EventQueue: dataplane.NewEventQueue(),
 	}
 	for _, l := range o.Lists {
 		p.known[l.Name] = true

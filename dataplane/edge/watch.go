@@ -47,7 +47,7 @@ func (p *Plane) vrfGone(vrf string) {
 		if err := p.inner.Remove(name); err != nil {
 			p.opt.Noticed("a VRF was deleted, and its port "+name+" could not be removed", err)
 		}
-		p.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: name, Why: "its VRF " + vrf + " was deleted"})
+		p.Tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: name, Why: "its VRF " + vrf + " was deleted"})
 	}
 }
 
@@ -230,28 +230,10 @@ func rulesOf(l *config.AccessList) int {
 	return n
 }
 
-// Events are the inner plane's and our own.
-func (p *Plane) Events() <-chan dataplane.Event { return p.events }
-
 // forward passes the inner plane's events on until they end.
 func (p *Plane) forward() {
 	for e := range p.inner.Events() {
-		p.tell(e)
+		p.Tell(e)
 	}
-	p.eventsMu.Lock()
-	defer p.eventsMu.Unlock()
-	p.eventsClosed = true
-	close(p.events)
-}
-
-func (p *Plane) tell(e dataplane.Event) {
-	p.eventsMu.Lock()
-	defer p.eventsMu.Unlock()
-	if p.eventsClosed {
-		return
-	}
-	select {
-	case p.events <- e:
-	default: // nobody reads: as the planes do
-	}
+	p.End()
 }

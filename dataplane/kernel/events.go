@@ -123,7 +123,7 @@ func (d *device) stateEvent(e xfrm.Event) {
 func (d *device) soft(c *child) {
 	if !c.softTold {
 		c.softTold = true
-		d.plane.tell(dataplane.Event{Kind: dataplane.SoftExpire, Interface: d.name, SPIIn: c.in.SPI})
+		d.plane.Tell(dataplane.Event{Kind: dataplane.SoftExpire, Interface: d.name, SPIIn: c.in.SPI})
 	}
 }
 
@@ -136,7 +136,7 @@ func (d *device) dead(c *child, why string) {
 	if why != "" {
 		d.plane.opt.Log.Warn("an sa was lost and is negotiated anew", "interface", d.name, "spi_in", c.in.SPI, "why", why)
 	}
-	d.plane.tell(dataplane.Event{Kind: dataplane.HardExpire, Interface: d.name, SPIIn: c.in.SPI})
+	d.plane.Tell(dataplane.Event{Kind: dataplane.HardExpire, Interface: d.name, SPIIn: c.in.SPI})
 }
 
 // firstInbound follows the kernel's word that a packet came for a state that had heard none. The
@@ -157,7 +157,7 @@ func (d *device) firstInbound(c *child) {
 	}
 	c.heard = true
 	c.in.Lifetime = inLifetime(c.spec.Limits, true)
-	d.plane.tell(dataplane.Event{Kind: dataplane.FirstInbound, Interface: d.name, SPIIn: c.in.SPI})
+	d.plane.Tell(dataplane.Event{Kind: dataplane.FirstInbound, Interface: d.name, SPIIn: c.in.SPI})
 	l := c.in.Lifetime
 	switch {
 	case s.Bytes >= l.SoftBytes || s.Packets >= l.SoftPackets:

@@ -39,7 +39,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -103,16 +102,12 @@ type Plane struct {
 	summed   int64 // when, monotonic; 0: never
 	summing  bool
 
-	eventsMu      sync.Mutex // guards sending against closing
-	events        chan dataplane.Event
-	eventsClosed  bool
-	eventsDropped atomic.Uint64
+	*dataplane.EventQueue
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
 
 const (
-	eventQueue = 4096
 	// Identifiers are a tag of twelve bits, the highest of them set, and a number of twenty.
 	tagBits    = 0xfff00000
 	maxNumber  = 1<<20 - 1
@@ -138,7 +133,7 @@ func New(o Options) (*Plane, error) {
 	p := &Plane{
 		opt: o, tag: tagOf(o.Node), next: 1, done: make(chan struct{}), changed: make(chan struct{}, 1),
 		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{}, greEnds: map[ends]*device{},
-		events: make(chan dataplane.Event, eventQueue), dir: atLeast(6, 10), linger: lingering,
+		EventQueue: dataplane.NewEventQueue(), dir: atLeast(6, 10), linger: lingering,
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
@@ -345,25 +340,6 @@ func (p *Plane) Remove(name string) error {
 	return errors.Join(err, p.forget(d))
 }
 
-// Events tells of expiries, first packets and vanished interfaces.
-func (p *Plane) Events() <-chan dataplane.Event { return p.events }
-
-// EventsDropped counts events that nobody read in time.
-func (p *Plane) EventsDropped() uint64 { return p.eventsDropped.Load() }
-
-func (p *Plane) tell(e dataplane.Event) {
-	p.eventsMu.Lock()
-	defer p.eventsMu.Unlock()
-	if p.eventsClosed {
-		return
-	}
-	select {
-	case p.events <- e:
-	default:
-		p.eventsDropped.Add(1)
-	}
-}
-
 // NeedsEncap is false: the kernel has ESP with and without UDP.
 func (p *Plane) NeedsEncap() bool { return false }
 
@@ -398,10 +374,7 @@ func (p *Plane) close(keep bool) error {
 	} else {
 		errs = append(errs, p.removeAll(all))
 	}
-	p.eventsMu.Lock()
-	p.eventsClosed = true
-	close(p.events)
-	p.eventsMu.Unlock()
+	p.End()
 	return errors.Join(append(errs, p.closeSockets())...)
 }
 

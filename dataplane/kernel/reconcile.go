@@ -97,7 +97,7 @@ func (d *device) restoreLink() {
 	if err != nil {
 		log.Error("remove what is left of an interface", "interface", d.name, "err", err)
 	}
-	d.plane.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: d.name, Why: "somebody deleted its interface: " + why.Error()})
+	d.plane.Tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: d.name, Why: "somebody deleted its interface: " + why.Error()})
 }
 
 // restorePolicies puts back what is missing or different.

@@ -94,7 +94,7 @@ func (r *receiver) leave() {
 		s.in.last = now
 		s.owner.received(packets, s.in.use.bytes-r.before.bytes, now)
 		if r.before.packets == 0 {
-			r.plane.tell(dataplane.Event{Kind: dataplane.FirstInbound, Interface: s.owner.name, SPIIn: s.spiIn})
+			r.plane.Tell(dataplane.Event{Kind: dataplane.FirstInbound, Interface: s.owner.name, SPIIn: s.spiIn})
 		}
 	}
 	s.in.Unlock()

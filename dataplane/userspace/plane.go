@@ -57,9 +57,6 @@ type Options struct {
 	Workers int        // goroutines that serve all devices; 0: GOMAXPROCS
 }
 
-// eventQueue is how many events wait for a reader before new ones are dropped.
-const eventQueue = 4096
-
 // Plane is the userspace data plane.
 type Plane struct {
 	sender    Sender
@@ -80,10 +77,7 @@ type Plane struct {
 	lastID uint64
 	closed bool
 
-	eventsMu      sync.Mutex // guards sending against closing
-	events        chan dataplane.Event
-	eventsClosed  bool
-	eventsDropped atomic.Uint64
+	*dataplane.EventQueue
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
@@ -139,7 +133,7 @@ func probe() error {
 func newPlane(o Options, d devices) (*Plane, error) {
 	p := &Plane{
 		sender: o.Sender, devices: d, done: make(chan struct{}), byName: map[string]*device{}, byID: map[uint64]*device{},
-		lastID: wakeID, events: make(chan dataplane.Event, eventQueue),
+		lastID: wakeID, EventQueue: dataplane.NewEventQueue(),
 	}
 	p.receivers.New = func() any { return &receiver{plane: p, merge: newCoalescer()} }
 	var err error
@@ -283,7 +277,7 @@ func (p *Plane) vanished(name string, index int) {
 	p.forget(d)
 	p.mu.Unlock()
 	d.dismantle()
-	p.tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: name})
+	p.Tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: name})
 }
 
 // Counters reads one interface.
@@ -305,26 +299,6 @@ func (p *Plane) Totals() dataplane.Totals {
 	t := &p.totals
 	return dataplane.Totals{
 		InPackets: t.inPackets.Load(), InBytes: t.inBytes.Load(), OutPackets: t.outPackets.Load(), OutBytes: t.outBytes.Load(),
-	}
-}
-
-// Events tells of expiries, first packets and vanished interfaces.
-func (p *Plane) Events() <-chan dataplane.Event { return p.events }
-
-// EventsDropped counts events that nobody read in time.
-func (p *Plane) EventsDropped() uint64 { return p.eventsDropped.Load() }
-
-// tell never blocks: it is called on the way of packets.
-func (p *Plane) tell(e dataplane.Event) {
-	p.eventsMu.Lock()
-	defer p.eventsMu.Unlock()
-	if p.eventsClosed {
-		return
-	}
-	select {
-	case p.events <- e:
-	default:
-		p.eventsDropped.Add(1)
 	}
 }
 
@@ -357,9 +331,6 @@ func (p *Plane) Close() error {
 	close(p.done)
 	_, err := unix.Write(p.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	p.tasks.Wait()
-	p.eventsMu.Lock()
-	p.eventsClosed = true
-	close(p.events)
-	p.eventsMu.Unlock()
+	p.End()
 	return errors.Join(err, unix.Close(p.wake), unix.Close(p.epoll), closeLink(p.ownLink))
 }

@@ -150,13 +150,13 @@ func over(n, limit uint64) bool { return limit != 0 && n > limit }
 
 func (s *sa) expire() {
 	if !s.expired.Swap(true) {
-		s.owner.plane.tell(dataplane.Event{Kind: dataplane.HardExpire, Interface: s.owner.name, SPIIn: s.spiIn})
+		s.owner.plane.Tell(dataplane.Event{Kind: dataplane.HardExpire, Interface: s.owner.name, SPIIn: s.spiIn})
 	}
 }
 
 func (s *sa) soften() {
 	if !s.softTold.Load() && !s.softTold.Swap(true) {
-		s.owner.plane.tell(dataplane.Event{Kind: dataplane.SoftExpire, Interface: s.owner.name, SPIIn: s.spiIn})
+		s.owner.plane.Tell(dataplane.Event{Kind: dataplane.SoftExpire, Interface: s.owner.name, SPIIn: s.spiIn})
 	}
 }
 
