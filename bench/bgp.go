@@ -27,8 +27,7 @@ import (
 
 const bgpHub = `node: bench
 ikev2:
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles: {any: {authentication: {local: psk, remote: psk}, keyring: any}}
+` + anyKey + `  profiles: {any: {authentication: {local: psk, remote: psk}, keyring: any}}
 bgp:
   asn: 65000
   router-id: 198.18.0.1

@@ -38,16 +38,7 @@ ikev2:
   nat-port: 15540
   max-half-open: 10000
   proposals: {bench: {encryption: [aes-gcm-256], prf: [sha384], group: [x25519]}}
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      match: {identity: [{fqdn-domain: bench.example.net}]}
-      identity: {fqdn: hub.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      authorization: {group: {list: local, policy: default}}
-      virtual-template: 1
-      dpd: {mode: "off"}
+` + hubProfile + `      dpd: {mode: "off"}
   authorization-policies: {default: {pool: p}}
 pools: {p: {range: 10.0.0.2-10.0.255.254}}
 virtual-templates: {1: {mode: auto, address: 10.0.0.1/32}}
@@ -61,13 +52,7 @@ ikev2:
   port: 15500
   nat-port: 15540
   proposals: {bench: {encryption: [aes-gcm-256], prf: [sha384], group: [x25519]}}
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      identity: {fqdn: bench.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      dpd: {mode: "off"}
+` + spokeProfile + `      dpd: {mode: "off"}
 clients: {c: {peers: [{sequence: 1, address: 127.0.0.1}], profile: any, tunnel: t}}
 tunnels: {t: {mode: ipsec, address: negotiated, source: dynamic, destination: dynamic}}
 `
@@ -177,7 +162,7 @@ func (h *handshakes) sliced(ctx context.Context) (err error) {
 // more adds a slice of sessions, after which n stand, and returns the CPU time it took this process.
 func (h *handshakes) more(ctx context.Context, n int) (time.Duration, error) {
 	name := fmt.Sprintf("load%d.yaml", n)
-	path, err := write(h.dir, name, strings.Replace(loadConfig, "{fqdn: bench", fmt.Sprintf("{fqdn: s%d.bench", n), 1))
+	path, err := write(h.dir, name, strings.Replace(loadConfig, "{fqdn: spoke", fmt.Sprintf("{fqdn: spoke%d", n), 1))
 	if err != nil {
 		return 0, err
 	}

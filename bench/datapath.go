@@ -138,16 +138,7 @@ state-dir: DIR/tunnel-hub
 control: {socket: DIR/tunnel-hub.sock}
 log: {level: error}
 ikev2:
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      match: {identity: [{fqdn-domain: bench.example.net}]}
-      identity: {fqdn: hub.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      authorization: {group: {list: local, policy: default}}
-      virtual-template: 1
-  authorization-policies: {default: {pool: p, routes: {set: [interface]}}}
+` + hubProfile + `  authorization-policies: {default: {pool: p, routes: {set: [interface]}}}
 pools: {p: {range: 10.1.1.2-10.1.1.9}}
 virtual-templates: {1: {mode: auto, address: 10.1.1.1/32, mtu: 1400, adjust-mss: 1360}}
 `
@@ -158,13 +149,7 @@ state-dir: DIR/tunnel-spoke
 control: {socket: DIR/tunnel-spoke.sock}
 log: {level: error}
 ikev2:
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      identity: {fqdn: spoke.bench.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      routes: {accept: any}
+` + spokeProfile + `      routes: {accept: any}
 clients: {c: {peers: [{sequence: 1, address: 192.0.2.1}], profile: any, tunnel: tunnel1}}
 tunnels: {tunnel1: {mode: ipsec, address: negotiated, source: dynamic, destination: dynamic, mtu: 1400, adjust-mss: 1360}}
 `

@@ -266,16 +266,7 @@ state-dir: DIR/failover-hubHUB
 control: {socket: DIR/failover-hubHUB.sock}
 log: {level: error}
 ikev2:
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      match: {identity: [{fqdn-domain: bench.example.net}]}
-      identity: {fqdn: hubHUB.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      authorization: {group: {list: local, policy: default}}
-      virtual-template: 1
-  authorization-policies: {default: {pool: p, routes: {set: [10.0.0.0/24], accept: any}}}
+` + hubProfile + `  authorization-policies: {default: {pool: p, routes: {set: [10.0.0.0/24], accept: any}}}
 pools: {p: {range: 10.1.HUB.2-10.1.HUB.9}}
 virtual-templates: {1: {mode: auto, address: 10.1.HUB.1/32, mtu: 1400}}
 `
@@ -286,13 +277,7 @@ state-dir: DIR/failover-spoke
 control: {socket: DIR/failover-spoke.sock}
 log: {level: error}
 ikev2:
-  keyrings: {any: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a bench secret not for use}]}
-  profiles:
-    any:
-      identity: {fqdn: spoke.bench.example.net}
-      authentication: {local: psk, remote: psk}
-      keyring: any
-      routes: {set: [interface, 172.16.1.0/24], accept: any}
+` + spokeProfile + `      routes: {set: [interface, 172.16.1.0/24], accept: any}
       dpd: {interval: 1s, retry: 500ms, mode: periodic}
 clients:
   c:
