@@ -35,7 +35,7 @@ func TestGarbageIsGathered(t *testing.T) {
 	const spare = 32 << 20
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	live := make([]byte, 4<<20)
+	live := make([]byte, 4<<20) // as if of sessions
 	runtime.GC()
 	keepSpare(spare)
 	var a, b runtime.MemStats
@@ -48,6 +48,7 @@ func TestGarbageIsGathered(t *testing.T) {
 	if n := b.NumGC - a.NumGC; n < 2 || n > 16 {
 		t.Errorf("%d collections for eight times what may be spared", n)
 	}
+	runtime.KeepAlive(live)
 	live = make([]byte, 64<<20)
 	for limit := time.Now().Add(time.Minute); growth() != leastPercent; runtime.GC() {
 		if time.Now().After(limit) {

@@ -35,7 +35,7 @@ import (
 )
 
 // Delay is the longest time a change waits before it is written.
-const Delay = 200 * time.Millisecond
+const Delay = 100 * time.Millisecond
 
 // maxRemembered bounds the free addresses that one pool remembers, and with them its memory:
 // identities can be invented by whoever knows a group's secret, and an IPv6 range never ends.
