@@ -41,9 +41,13 @@ func keepSpare(spare uint64) {
 	runtime.AddCleanup(new([16]byte), keepSpare, spare)
 }
 
+// smallest is the least heap that the runtime collects with GOGC=100; it grows with GOGC, whatever is
+// live.
+const smallest = 4 << 20
+
 // percentFor is the growth of a heap in which so much is live.
 func percentFor(live, spare uint64) int {
-	return int(max(leastPercent, min(100*spare/max(live, 1), 10000)))
+	return int(max(leastPercent, 100*spare/max(live, smallest)))
 }
 
 // liveOctets is what the last collection left.
