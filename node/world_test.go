@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +62,52 @@ type end struct {
 	log   *lines
 	refer *refusing
 	told  *told // what inside services were told
+	conns conns // of its sessions
+}
+
+// conns are the SAs of a node that have said something, the newest last.
+type conns struct {
+	mu  sync.Mutex
+	all []*endpoint.Conn
+}
+
+func (c *conns) saw(conn *endpoint.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.all, conn) {
+		c.all = append(c.all, conn)
+	}
+}
+
+func (c *conns) last() *endpoint.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[len(c.all)-1]
+}
+
+// seen is a handler whose SAs are noted.
+type seen struct {
+	endpoint.Handler
+	conns *conns
+}
+
+func (s seen) Notice(c *endpoint.Conn, e ikev2.Event) {
+	s.conns.saw(c)
+	s.Handler.Notice(c, e)
+}
+
+// starts is an endpoint whose initiated SAs are noted.
+type starts struct {
+	*endpoint.Endpoint
+	conns *conns
+}
+
+func (s starts) Initiate(h endpoint.Handler, data any, p *ikev2.Policy, local netip.Addr, remote netip.AddrPort) (*endpoint.Conn, error) {
+	c, err := s.Endpoint.Initiate(h, data, p, local, remote)
+	if err == nil {
+		s.conns.saw(c)
+	}
+	return c, err
 }
 
 // lines keeps what was logged.
@@ -156,7 +203,7 @@ func (w *world) end(addr, text string, known names) *end {
 	})
 	proposals, _ := profile.Proposals(nil, false)
 	n.endpoint, err = endpoint.Open(endpoint.Config{
-		Network: w.net.Host(at), Shards: 2, Accept: n.hub,
+		Network: w.net.Host(at), Shards: 2, Accept: seen{n.hub, &e.conns},
 		Common: &ikev2.Common{Proposals: proposals, VendorIDs: ikev2.VendorIDs(), HalfOpenLife: 30 * time.Second},
 	})
 	if err != nil {
@@ -170,7 +217,7 @@ func (w *world) end(addr, text string, known names) *end {
 			w.t.Fatal(err)
 		}
 		n.clients = append(n.clients, client.New(client.Config{
-			Client: c, Profile: p, Start: n.endpoint, Plane: n.plane, Routes: n.routes, Resolver: known, Groups: groups, Log: n.log,
+			Client: c, Profile: p, Start: starts{n.endpoint, &e.conns}, Plane: n.plane, Routes: n.routes, Resolver: known, Groups: groups, Log: n.log,
 			Node: cfg.Node, Version: "flexvpn test", IKEPort: 500, LocalTo: func(netip.Addr) (netip.Addr, error) { return at, nil },
 			Inside: []client.Inside{e.told}, Tracks: n.tracks,
 		}))
