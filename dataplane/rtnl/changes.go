@@ -23,33 +23,56 @@ type Change struct {
 // is closed. The reader may be slow: what the kernel could not queue is told as the zero Change. It
 // must be called in the network namespace of the Conn.
 func (c *Conn) Changes(ctx context.Context) (<-chan Change, error) {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	return changes(ctx.Done(), unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
+}
+
+// NoticeLinks says that links or addresses have changed, without saying which: several changes may be one
+// notice. It ends when done is closed. It must be called in the network namespace of the Conn.
+func (c *Conn) NoticeLinks(done <-chan struct{}) (<-chan struct{}, error) {
+	in, err := changes(done, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
-		return nil, fmt.Errorf("watch links and routes: %w", err)
+		return nil, err
+	}
+	out := make(chan struct{}, 1)
+	go func() {
+		for range in {
+			select {
+			case out <- struct{}{}:
+			default: // one is waiting already
+			}
+		}
+	}()
+	return out, nil
+}
+
+func changes(done <-chan struct{}, groups ...uint) (<-chan Change, error) {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	if err != nil {
+		return nil, fmt.Errorf("watch links, addresses and routes: %w", err)
 	}
 	out := make(chan Change)
-	stop := context.AfterFunc(ctx, s.Close)
+	go func() {
+		<-done
+		s.Close() // ends Receive
+	}()
 	go func() {
 		defer close(out)
-		defer stop()
-		for ctx.Err() == nil {
+		for {
 			messages, _, err := s.Receive()
-			changes := changesOf(messages)
+			news := changesOf(messages)
 			switch {
-			case ctx.Err() != nil:
-				return
 			case errors.Is(err, unix.ENOBUFS):
-				changes = []Change{{}}
+				news = []Change{{}}
 			case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 				continue
 			case err != nil:
 				return
 			}
-			for _, change := range changes {
+			for _, change := range news {
 				select {
 				case out <- change:
-				case <-ctx.Done():
+				case <-done:
 					return
 				}
 			}
