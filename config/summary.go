@@ -23,7 +23,7 @@ func (c *Config) Summary() string {
 		noun, extra string
 	}{
 		{len(c.Policies), "authorization-policy", ""},
-		{len(c.Pools), "pool", fmt.Sprintf(" (%s addresses)", thousands(addresses))},
+		{len(c.Pools), "pool", " (" + sizeText(addresses) + ")"},
 		{len(c.Templates), "virtual-template", ""},
 		{len(c.AAA.Servers), "AAA server", ""},
 		{len(c.Clients), "client", ""},
@@ -47,18 +47,20 @@ func (c *Config) Summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// thousands is a number that people can read: a pool of IPv6 has up to 39 digits.
-func thousands(n *big.Int) string {
-	if s := n.String(); len(s) <= 9 {
-		return s
+// sizeText is a number of addresses that people can read: a pool of IPv6 has one of up to 39 digits.
+func sizeText(n *big.Int) string {
+	if n.IsInt64() && n.Int64() < 1e9 {
+		return plural(int(n.Int64()), "address")
 	}
-	return fmt.Sprintf("about 2^%d", n.BitLen()-1)
+	return fmt.Sprintf("about 2^%d addresses", n.BitLen()-1)
 }
 
 func plural(n int, noun string) string {
 	switch {
 	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
 	case strings.HasSuffix(noun, "y"):
 		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
 	}
