@@ -57,10 +57,14 @@ func (f *frr) start() {
 	eventually(f.t, 20*time.Second, "bgpd answers", func() error { _, err := f.vtysh("show bgp summary json"); return err })
 }
 
-func (f *frr) vtysh(command string) (string, error) {
+func (f *frr) vtysh(commands ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return f.node.Run(ctx, "vtysh", "--vty_socket", f.dir, "-c", command)
+	args := []string{"--vty_socket", f.dir}
+	for _, c := range commands {
+		args = append(args, "-c", c)
+	}
+	return f.node.Run(ctx, "vtysh", args...)
 }
 
 // prefixes are what bgpd has of a family: each prefix with the neighbor it is from, "self" for its own.
@@ -124,7 +128,7 @@ bgp:
   listen: [{range: 10.1.1.0/24, peer-group: spokes}, {range: "2001:db8:fff::/64", peer-group: spokes}]
   peer-groups:
     spokes: {route-reflector-client: true, password: a-bgp-key-for-tests, graceful-restart: 60s, keepalive: 1s, hold: 3s, only-own-prefixes: true}
-    hubs: {route-reflector-client: true, next-hop-self: all, password: a-key-between-hubs, ttl-security: 1, keepalive: 1s, hold: 3s}
+    hubs: {route-reflector-client: true, next-hop-self: all, password: a-key-between-hubs, ttl-security: 1, graceful-restart: 300s, keepalive: 1s, hold: 3s}
   neighbors: {192.0.2.3: {peer-group: hubs}, "2001:db8:1::3": {peer-group: hubs}}
   networks: [198.18.1.0/24, "2001:db8:aa::/64"]
 `
@@ -257,6 +261,12 @@ func TestBGPWithFRR(t *testing.T) {
 	if log := hub.log.String(); !strings.Contains(log, "%BGP-5-ADJCHANGE: neighbor *10.1.1.2 Up") || !strings.Contains(log, "%BGP-5-ADJCHANGE: neighbor *10.1.1.2 Down Interface flap") {
 		t.Errorf("the hub's log lacks the adjacency changes:\n%s", lastLines(log, 40))
 	}
+
+	// The hub itself dies. What it carries in user space dies with it, so FRR must not keep its paths for the
+	// five minutes of graceful-restart; TestKernelBGPRestart has the other case.
+	hub.proc.Kill()
+	other.has("ipv4", "of the other hub keeps nothing of a hub whose packets stopped", map[string]string{"172.16.2.0/24": "self"})
+	other.has("ipv6", "of the other hub keeps nothing over IPv6", map[string]string{"2001:db8:a:2::/64": "self"})
 }
 
 func pathSince(t *testing.T, f *flexvpn, prefix string) time.Time {
