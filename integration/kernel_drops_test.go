@@ -50,3 +50,18 @@ func (d drops) since(t *testing.T) string {
 	}
 	return b.String()
 }
+
+// around is what ping said just before and after each packet that is missing.
+func around(ping string, missing []int) string {
+	var b strings.Builder
+	for _, n := range missing {
+		for _, seq := range []int{n - 1, n + 1} {
+			for line := range strings.Lines(ping) {
+				if strings.Contains(line, fmt.Sprintf("icmp_seq=%d ", seq)) {
+					b.WriteString(line)
+				}
+			}
+		}
+	}
+	return b.String()
+}

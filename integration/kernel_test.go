@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -48,7 +49,7 @@ func TestKernelCoreFamilies(t *testing.T) {
 	kinds := []struct{ mode, peers string }{{"ipsec", firstHub}, {"ipsec", over6}, {"gre", firstHub}, {"gre", over6}}
 	var spokes []*flexvpn
 	for i, k := range kinds {
-		spokes = append(spokes, s.spoke(fmt.Sprintf("spoke%d", i+1), k.mode, k.peers))
+		spokes = append(spokes, s.patient(fmt.Sprintf("spoke%d", i+1), k.mode, k.peers))
 	}
 	for i, f := range spokes {
 		f.up()
@@ -67,51 +68,66 @@ func TestKernelCoreFamilies(t *testing.T) {
 	rekeyUnderTraffic(t, hub, spokes)
 }
 
-// rekeyUnderTraffic renews the keys of all children, first from the spokes' side, then from the hub's.
+// patient is a spoke that does not take a hub for dead while the machine stands still.
+func (s *star) patient(name, mode, peers string) *flexvpn {
+	s.t.Helper()
+	text := strings.Replace(spokeText(name, mode, peers), "dpd: {interval: 2s, retry: 1s,", "dpd: {interval: 60s, retry: 30s,", 1)
+	return startFlexvpn(s.t, s.nodes[name], "client", s.dataplane()+text, map[string][]byte{"psk": []byte(starPSK)})
+}
+
+// rekeyUnderTraffic renews the keys of all children, in turn from the spokes' side and from the hub's,
+// as often as FLEXVPN_SOAK says, while packets go.
 func rekeyUnderTraffic(t *testing.T, hub *flexvpn, spokes []*flexvpn) {
 	t.Helper()
+	rounds := 20
+	if text := os.Getenv("FLEXVPN_SOAK"); text != "" {
+		_, err := fmt.Sscan(text, &rounds)
+		must(t, err)
+	}
 	why := watchDrops(t, append(slices.Clone(spokes), hub)...)
 	var pings []*netlab.Proc
 	var said []*syncBuffer
 	for _, f := range spokes {
 		out := &syncBuffer{}
-		p, err := f.node.Start(out, nil, "ping", "-i", "0.02", "10.1.1.1")
+		p, err := f.node.Start(out, nil, "ping", "-D", "-i", "0.01", "10.1.1.1")
 		must(t, err)
 		pings, said = append(pings, p), append(said, out)
 	}
-	renewed := func(side string, rekey func(*flexvpn)) {
-		before := map[*flexvpn][]string{}
-		for _, f := range spokes {
-			before[f] = children(t, f)
-			rekey(f)
-		}
-		for _, f := range spokes {
-			eventually(t, 20*time.Second, f.node.Name+"'s child was replaced by its "+side, func() error {
-				if now := children(t, f); len(now) != 1 || now[0] == before[f][0] {
-					return fmt.Errorf("SPIs %v, before %v", now, before[f])
-				}
-				return nil
-			})
-		}
+	for round := range rounds {
+		renew(t, hub, spokes, round%2 == 0)
 	}
-	renewed("own side", func(f *flexvpn) { mustRun(f, "rekey", "child", f.up().ID) })
-	renewed("hub", func(f *flexvpn) {
-		mustRun(hub, "rekey", "child", f.node.Name[strings.LastIndex(f.node.Name, "-")+1:]+".branch.example.net")
-	})
 	for i, p := range pings {
 		_ = p.Cmd.Process.Signal(syscall.SIGINT)
 		<-p.Done()
-		// TODO: with IPv6 outside (every second of the spokes) one packet in some four thousand was seen
-		// to be lost to a rekey, before replaced states lingered; none may be. The drops that are logged say
-		// whether one still is, and why.
-		known := i % 2
 		missing, last := gaps(said[i].String())
-		if len(missing) > 0 {
-			t.Logf("%s lost packets %v of %d; since the first rekey there were\n%s", spokes[i].node.Name, missing, last, why.since(t))
+		if len(missing) > 0 || last < 20 {
+			t.Errorf("%s lost packets %v of %d to %d rekeys:\n%s\nsince the first there were\n%s", spokes[i].node.Name, missing, last, rounds, around(said[i].String(), missing), why.since(t))
 		}
-		if len(missing) > known || last < 20 {
-			t.Errorf("%s lost packets %v of %d to a rekey:\n%s", spokes[i].node.Name, missing, last, lastLines(said[i].String(), 4))
+		t.Logf("%s: %d packets, %d rekeys", spokes[i].node.Name, last, rounds)
+	}
+}
+
+// renew rekeys each spoke's child once, from its own side or from the hub's.
+func renew(t *testing.T, hub *flexvpn, spokes []*flexvpn, own bool) {
+	t.Helper()
+	before := map[*flexvpn][]string{}
+	for _, f := range spokes {
+		by, id := f, f.up().ID
+		before[f] = children(t, f)
+		if !own {
+			by, id = hub, f.node.Name[strings.LastIndex(f.node.Name, "-")+1:]+".branch.example.net"
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), commandLimit())
+		must(t, by.control.Rekey(ctx, id, view.RekeyChild))
+		cancel()
+	}
+	for _, f := range spokes {
+		eventually(t, 20*time.Second, fmt.Sprintf("%s's child was replaced (by itself: %v)", f.node.Name, own), func() error {
+			if now := children(t, f); len(now) != 1 || slices.Equal(now, before[f]) {
+				return fmt.Errorf("SPIs %v, before %v", now, before[f])
+			}
+			return nil
+		})
 	}
 }
 

@@ -208,6 +208,7 @@ conn net
 	p, err := peer.Start(log, nil, "/usr/libexec/ipsec/pluto", "--nofork", "--config", dir+"/ipsec.conf", "--rundir", dir)
 	must(t, err)
 	t.Cleanup(func() {
+		keepState(t)
 		_ = p.Stop(5 * time.Second)
 		if t.Failed() {
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
@@ -241,6 +242,7 @@ func TestKernelPeerOpenIKED(t *testing.T) {
 	p, err := peer.Start(log, nil, "iked", "-d", "-v", "-f", conf, "-s", filepath.Join(dir, "sock"))
 	must(t, err)
 	t.Cleanup(func() {
+		keepState(t)
 		_ = p.Stop(5 * time.Second)
 		if t.Failed() {
 			t.Logf("iked says:\n%s", lastLines(log.String(), 60))

@@ -109,6 +109,7 @@ func startCharon(t *testing.T, n *netlab.Node, settings, swanctl string, files m
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		keepState(t)
 		_ = s.proc.Stop(5 * time.Second)
 		if t.Failed() {
 			text, _ := os.ReadFile(filepath.Join(s.dir, "charon.log"))
