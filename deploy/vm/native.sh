@@ -23,6 +23,6 @@ try esp4 ip -n $n xfrm state add src 192.0.2.1 dst 192.0.2.2 $beet
 try esp6 ip -n $n xfrm state add src 2001:db8::1 dst 2001:db8::2 $beet
 try nf_tables here nft add table inet t
 try sch_htb here tc qdisc add dev lo root handle 1: htb
-try sch_tbf here tc qdisc add dev lo parent 1: tbf rate 1mbit burst 5kb limit 10kb
+try sch_tbf here tc qdisc replace dev lo root handle 2: tbf rate 1mbit burst 5kb limit 10kb
 [ -z "$missing" ] || echo "native.sh: Linux $(uname -r) lacks $missing, or does not let this user use it: load the modules, or run make test-kernel without NATIVE=1" >&2
 [ -z "$missing" ]

@@ -55,7 +55,7 @@ fi
 	names integration ^TestKernel | deal 4 | sed 's|^|6.1 integration |'
 	names dataplane/kernel . | deal 1 | sed 's|^|6.1 dataplane/kernel |'
 	names integration ^TestKernelCore | deal 1 | sed 's|^|6.12 integration |'
-	names dataplane/kernel . | deal 1 | sed 's|^\(.*\)|6.12 dataplane/kernel \1 -test.short|'
+	names dataplane/kernel . | deal 1 | sed 's|^\(.*\)|6.12 dataplane/kernel \1|'
 } >"$said/jobs"
 export said vm
 export -f job
