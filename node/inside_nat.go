@@ -8,12 +8,12 @@ import (
 	"flexvpn/ops/view"
 )
 
-// buildNAT removes what a former run left, and makes the rules.
+// buildNAT makes the rules, in place of those that a former run left.
 func (in *inside) buildNAT() error {
-	if err := nat.Sweep(); err != nil {
-		in.n.log.Warn("nat", "err", err)
-	}
 	if len(in.n.cfg.NAT) == 0 {
+		if err := nat.Sweep(); err != nil {
+			in.n.log.Warn("nat", "err", err)
+		}
 		return nil
 	}
 	// Tunnels of the kernel's plane outlive a crash, and what goes through them must stay translated.
