@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -207,5 +208,47 @@ tracks: {1: {interface: wan0, line-protocol: up}}
 			must(t, b.net.IP("link set spoke0 up"))
 			from("wan0", "192.0.2.9")
 		})
+	}
+}
+
+// lossy drops a tenth of what a hub receives and of what it sends, at random.
+const lossy = `table inet loss {
+  chain in {
+    type filter hook input priority 0;
+    udp dport { 500, 4500 } numgen random mod 10 0 counter drop
+  }
+  chain out {
+    type filter hook output priority 0;
+    udp sport { 500, 4500 } numgen random mod 10 0 counter drop
+  }
+}
+`
+
+// With every tenth packet lost each way the tunnel comes up, stands, and renews its keys; hosts notice
+// what was lost of theirs and no more.
+func TestClientUnderLoss(t *testing.T) {
+	t.Parallel()
+	b := newOffice(t, "clos", 1)
+	nft(t, b.hubs[1], lossy)
+	b.hub(1)
+	f := b.client("clients:\n  flex1: {peers: [{sequence: 1, address: 203.0.113.1}], profile: hubs, tunnel: tunnel1}\n" + tunnelOne)
+	on(f, "flex1", "203.0.113.1")
+	b.reaches()
+	before := children(t, f)
+	mustRun(f, "rekey", "child", f.up().ID)
+	eventually(t, 60*time.Second, "the Child SA is renewed", func() error {
+		if now := children(t, f); len(now) != 1 || now[0] == before[0] {
+			return fmt.Errorf("SPIs %v, before %v", now, before)
+		}
+		return nil
+	})
+	out, _ := b.pc.Run(context.Background(), "ping", "-n", "-c", "60", "-i", "0.1", "-W", "2", "10.0.0.1") // some are lost
+	answers := len(sequenceOf.FindAllString(out, -1))
+	if answers < 30 || answers == 60 {
+		t.Errorf("%d of 60 pings were answered:\n%s", answers, lastLines(out, 3))
+	}
+	on(f, "flex1", "203.0.113.1")
+	if v := clientNamed(f, "flex1"); v.Peers[0].Failures > 1 {
+		t.Errorf("the client lost its hub %d times", v.Peers[0].Failures)
 	}
 }

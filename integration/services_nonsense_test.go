@@ -2,6 +2,8 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +12,8 @@ import (
 )
 
 // A hub that is not ours pushes what nobody can use: the session stands, what makes sense is put to use,
-// and everything else is refused with its reason.
+// and everything else is refused with its reason. Such a hub also sees who is asking: "FlexVPN clients also
+// identify themselves using vendor-specific payloads, sent during the IKE_SA_INIT exchange".
 func TestServicesHubThatPushesNonsense(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, false, false, "")
@@ -18,7 +21,7 @@ func TestServicesHubThatPushesNonsense(t *testing.T) {
 	for i := range 11 {
 		gateways = append(gateways, fmt.Sprintf("gw%d.example.net", i+1))
 	}
-	startStrongswan(t, p.theirNode, strings.Replace(p.swanctl(), "    subnet = 10.99.0.0/24\n", `    subnet = 10.99.0.0/24
+	swan := startStrongswan(t, p.theirNode, strings.Replace(p.swanctl(), "    subnet = 10.99.0.0/24\n", `    subnet = 10.99.0.0/24
     dns = 224.0.0.1, 10.99.0.53
     nbns = 127.0.0.1
     28675 = ., good.example, -bad.example
@@ -26,6 +29,13 @@ func TestServicesHubThatPushesNonsense(t *testing.T) {
     28681 = `+strings.Join(gateways, ", ")+"\n", 1), nil)
 	p.ours = startFlexvpn(t, p.oursNode, "client", p.spokeConfig()+"dns: {listen: eth0, default-servers: 192.0.2.2}\n", map[string][]byte{"psk": []byte(p.oursSecret + "\n")})
 	p.ours.up()
+	charon, err := os.ReadFile(filepath.Join(swan.dir, "charon.log"))
+	must(t, err)
+	for _, name := range []string{"Cisco Delete Reason", "Cisco FlexVPN Supported"} {
+		if !strings.Contains(string(charon), "received "+name+" vendor ID") {
+			t.Errorf("strongSwan was not told %s", name)
+		}
+	}
 	var c view.Client
 	eventually(t, 20*time.Second, "the client shows what it was given", func() error {
 		c = show[[]view.Client](p.ours, "client")[0]
