@@ -64,7 +64,7 @@ func (s *Speaker) addPeer(p *peer) {
 		link, err = s.lib.Start(neighbor{address: p.address, asn: s.cfg.ASN, peer: p.cfg, id: s.cfg.RouterID, cluster: s.cfg.ClusterID, stays: s.stays}, feed{p})
 	}
 	if err != nil {
-		p.blocked = err.Error()
+		p.shut(err.Error())
 		s.log.Error("bgp neighbor", "neighbor", p.address, "err", err)
 		return
 	}
@@ -82,6 +82,9 @@ func (s *Speaker) removePeer(p *peer, reason string) {
 	}
 	if p.dynamic {
 		s.dynamic--
+	}
+	if p.blocked != "" {
+		s.shut--
 	}
 	p.drop()
 	p.down(reason)
@@ -220,12 +223,19 @@ func (p *peer) name() string {
 // block ends a neighbor that broke a rule. One of a listen range is free again with its next session of
 // IKEv2, others when they are cleared.
 func (s *Speaker) block(p *peer, why string) {
-	p.blocked = why
+	p.shut(why)
 	p.down(why)
 	s.purge(p)
 	if p.link != nil {
 		go p.link.Close()
 	}
+}
+
+func (p *peer) shut(why string) {
+	if p.blocked == "" {
+		p.speaker.shut++
+	}
+	p.blocked = why
 }
 
 // refuse counts and logs what was turned away.

@@ -41,15 +41,9 @@ func (s *Speaker) ask(ctx context.Context, f func()) error {
 // AddTo adds the speaker's counters to the node's. It walks no neighbors.
 func (s *Speaker) AddTo(ctx context.Context, v *view.Stats) error {
 	return s.ask(ctx, func() {
-		blocked := 0
-		for _, p := range s.static {
-			if p.blocked != "" {
-				blocked++
-			}
-		}
 		v.BGPNeighbors["established"] += uint64(s.ups)
-		v.BGPNeighbors["waiting"] += uint64(len(s.peers) - s.ups - blocked)
-		v.BGPNeighbors["blocked"] += uint64(blocked)
+		v.BGPNeighbors["waiting"] += uint64(len(s.peers) - s.ups - s.shut)
+		v.BGPNeighbors["blocked"] += uint64(s.shut)
 		v.BGPPrefixes["in"] += uint64(s.counters.in)
 		v.BGPPrefixes["out"] += uint64(s.counters.out)
 		v.BGPDowns += s.counters.downs

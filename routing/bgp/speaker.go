@@ -56,8 +56,10 @@ type Speaker struct {
 	ctx       context.Context // of Run
 	peers     map[netip.Addr]*peer
 	static    []*peer
-	dynamic   int // neighbors of listen ranges
-	ups       int // sessions that stand
+	dynamic   int                     // neighbors of listen ranges
+	over      map[netip.Addr]struct{} // spokes that bgp.listen-limit keeps out
+	ups       int                     // sessions that stand
+	shut      int                     // neighbors that are blocked
 	groups    map[groupKey]*group
 	table     map[netip.Prefix]*destination
 	summaries []*summary
@@ -79,7 +81,7 @@ func New(o Options) *Speaker {
 	s := &Speaker{
 		cfg: o.Config, rib: o.RIB, net: o.Net, lib: o.lib, now: time.Now, stays: o.Stays, leave: o.Leave,
 		inbox: make(chan func(), 1024), done: make(chan struct{}), changes: changes{wake: make(chan struct{}, 1)},
-		peers: map[netip.Addr]*peer{}, groups: map[groupKey]*group{}, table: map[netip.Prefix]*destination{}, best: map[netip.Prefix]routing.Best{},
+		peers: map[netip.Addr]*peer{}, over: map[netip.Addr]struct{}{}, groups: map[groupKey]*group{}, table: map[netip.Prefix]*destination{}, best: map[netip.Prefix]routing.Best{},
 	}
 	s.log = o.Log
 	if s.cfg.VRF != "" {
@@ -226,12 +228,15 @@ func (s *Speaker) spoke(b routing.Best) {
 	if p != nil && p.dynamic && (!own || p.session != b.Session || p.device != b.Interface) {
 		s.removePeer(p, "Interface flap")
 		p = nil
+		defer s.makeUp()
 	}
+	delete(s.over, a)
 	l := s.listenOf(a)
 	if p != nil || !own || l == nil {
 		return
 	}
-	if s.cfg.ListenLimit > 0 && s.dynamic >= s.cfg.ListenLimit {
+	if s.full() {
+		s.over[a] = struct{}{}
 		s.refuse("limit", a, "there are as many dynamic neighbors as bgp.listen-limit allows: raise it")
 		return
 	}
@@ -239,6 +244,18 @@ func (s *Speaker) spoke(b routing.Best) {
 		speaker: s, address: a, cfg: l.Group, dynamic: true, session: b.Session, identity: b.Identity, device: b.Interface,
 		policy: s.rib.Peer(b.Session),
 	})
+}
+
+func (s *Speaker) full() bool { return s.cfg.ListenLimit > 0 && s.dynamic >= s.cfg.ListenLimit }
+
+// makeUp lets spokes in that the limit kept out, as far as there is room now.
+func (s *Speaker) makeUp() {
+	for a := range s.over {
+		if s.full() {
+			return
+		}
+		s.spoke(s.best[netip.PrefixFrom(a, a.BitLen())])
+	}
 }
 
 // listenOf is the range that an address is in, the longest first.

@@ -173,12 +173,14 @@ func (k *link) hears() string {
 	return strings.Join(out, " ")
 }
 
-func (l *lab) refused(kind string) uint64 {
+func (l *lab) refused(kind string) uint64 { return l.stats().BGPRefused[kind] }
+
+func (l *lab) stats() view.Stats {
 	v := view.Stats{BGPNeighbors: map[string]uint64{}, BGPPrefixes: map[string]uint64{}, BGPRefused: map[string]uint64{}}
 	if err := l.s.AddTo(context.Background(), &v); err != nil {
 		l.t.Fatal(err)
 	}
-	return v.BGPRefused[kind]
+	return v
 }
 
 func (l *lab) has(what string, want bool) {
@@ -312,12 +314,18 @@ func TestAFloodShutsItsSenderAndNobodyElse(t *testing.T) {
 			t.Errorf("closed %v, counted %d, log\n%s", one.closed, l.refused("maximum-prefix"), l.log)
 		}
 		l.has("172.16.2.0/24 via 10.1.1.3 dev va3", true)
+		if got := l.stats().BGPNeighbors; got["blocked"] != 1 || got["established"] != 1 || got["waiting"] != 1 {
+			t.Errorf("neighbors by state are %v, want the flooding spoke blocked, the other up, and the other hub waited for", got)
+		}
 		if n, err := l.s.Clear(context.Background(), one.to.address); n != 1 || err != nil {
 			t.Errorf("clear: %d, %v", n, err)
 		}
 		synctest.Wait()
 		if again := l.up(one.to.address, 65001); again == one || again.hears() != "172.16.0.0/12" {
 			t.Errorf("after clear the spoke hears %q", again.hears())
+		}
+		if got := l.stats().BGPNeighbors; got["blocked"] != 0 || got["established"] != 2 {
+			t.Errorf("after clear neighbors by state are %v", got)
 		}
 	})
 }
@@ -351,6 +359,14 @@ func TestWhoIsNoNeighbor(t *testing.T) {
 		set("h7/address", "va7", "10.1.1.8/32", routing.SourceAddress)
 		if got := fmt.Sprint(neighbors()); got != "[10.1.1.5 10.1.1.6 10.1.1.7]" || l.refused("limit") != 1 {
 			t.Errorf("at a limit of 3 the neighbors are %s, %d refused", got, l.refused("limit"))
+		}
+		// Where one leaves, the one that the limit kept out is let in.
+		if err := l.table.Remove("h5/address"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := fmt.Sprint(neighbors()); got != "[10.1.1.5 10.1.1.7 10.1.1.8]" {
+			t.Errorf("after one has left the neighbors are %s", got)
 		}
 	})
 }
