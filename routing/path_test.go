@@ -129,6 +129,9 @@ func TestEqualWaysDivideTrafficInBothFamilies(t *testing.T) {
 		must(t, table.SetPath("static/"+hop, Path{Prefix: prefixes("172.16.0.0/12")[0], Source: SourceStatic, Interface: "eth0", NextHops: addrs(hop), Distance: 1, Tag: uint32(i)}))
 	}
 	expect(t, f, "172.16.0.0/12 via 192.0.2.1 dev eth0 and 192.0.2.2 dev eth0 metric 1 proto 180")
+	if r := table.Routes()[0]; r.Session != "" || r.Source != SourceStatic {
+		t.Errorf("a static route is shown as of session %q", r.Session)
+	}
 	must(t, table.Remove("static/192.0.2.1"))
 	expect(t, f, "172.16.0.0/12 via 192.0.2.2 dev eth0 metric 1 proto 180")
 }

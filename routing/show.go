@@ -59,7 +59,7 @@ func (e *entry) view(d dest) (view.Route, bool) {
 		}
 		v.Others = append(v.Others, view.OtherRoute{
 			Source: c.source, Distance: c.distance, Interface: interfaceOf(c), NextHops: hopsText(c.hops, c.discard),
-			Session: sessionOf(c.key), Identity: c.identity, Since: c.since, Why: c.lostTo(w),
+			Session: sessionShown(c.key), Identity: c.identity, Since: c.since, Why: c.lostTo(w),
 		})
 	}
 	v.VRF, v.Prefix = d.vrf, d.prefix
@@ -68,7 +68,7 @@ func (e *entry) view(d dest) (view.Route, bool) {
 
 func viewOf(c *claim) view.Route {
 	return view.Route{
-		Interface: interfaceOf(c), Source: c.source, Session: sessionOf(c.key),
+		Interface: interfaceOf(c), Source: c.source, Session: sessionShown(c.key),
 		Identity: c.identity, Distance: c.distance, Tag: c.tag, Since: c.since,
 	}
 }
@@ -77,6 +77,17 @@ func viewOf(c *claim) view.Route {
 func sessionOf(key string) string {
 	session, _, _ := strings.Cut(key, "/")
 	return session
+}
+
+// sessionShown is the session that a claim is of; empty for those of the configuration, of interfaces and
+// of BGP.
+func sessionShown(key string) string {
+	switch s := sessionOf(key); s {
+	case SourceConnected, SourceStatic, "bgp":
+		return ""
+	default:
+		return s
+	}
 }
 
 func interfaceOf(c *claim) string {
