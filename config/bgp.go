@@ -172,7 +172,7 @@ func (p *rawBGPPeer) keys() []key {
 		{name: "import", part: filter(&p.in), def: "any", example: "from-spokes", doc: "Prefixes that are believed."},
 		{name: "export", part: filter(&p.out), def: "any", example: "to-spokes", doc: "Prefixes that are announced."},
 		{name: "maximum-prefix", part: integer(&p.maxPrefixes, 0, 10000000), def: "0", example: "100", doc: "A neighbor that announces more is shut until it is cleared, or until its spoke's session ends. 0 is no limit."},
-		{name: "only-own-prefixes", part: boolean(&p.onlyOwn), def: "false", example: "true", doc: "A spoke is believed for its own address and for what `routes.accept` of its authorization, local or by RADIUS, lets it be the way to."},
+		{name: "only-own-prefixes", part: boolean(&p.onlyOwn), def: "false", example: "true", doc: "A spoke is believed for its own address and for what `routes.accept` of its authorization, local or by RADIUS, lets it be the way to, and what RADIUS routes to it (Framed-Route)."},
 		{name: "graceful-restart", part: duration(&p.restart, time.Second, 4095*time.Second), otherwise: "off", example: "120s", doc: "A neighbor's paths are kept while its process restarts, for as long as it says (RFC 4724). The time here is for how long it keeps this node's, which is told only in the kernel's data plane: in user space packets stop with the process. A spoke whose IKEv2 session ends is gone at once all the same."},
 		{name: "keepalive", part: duration(&p.keepalive, time.Second, 21845*time.Second), def: "60s", example: "10s", doc: "Time between keepalives."},
 		{name: "hold", part: duration(&p.hold, 3*time.Second, 65535*time.Second), def: "180s", example: "30s", doc: "A neighbor that says nothing for so long is gone."},

@@ -72,7 +72,7 @@ func (s *session) clone(q ikev2.Install) error {
 	s.routesFromServer(name, spec.VRF)
 	if err := h.cfg.Routes.Set(s.routeKey("address"), routing.Announcement{
 		Interface: name, VRF: spec.VRF, Source: routing.SourceAddress, Identity: s.identity(), Prefixes: hosts,
-		Peer: routing.Peer{Accept: s.granted.attributes().RoutesAccept.V, Transport: q.Path.Remote.Addr()},
+		Peer: routing.Peer{Accept: own(s.granted.attributes()), Transport: q.Path.Remote.Addr()},
 	}); err != nil {
 		s.log().Warn("host route", "err", err)
 	}

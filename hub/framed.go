@@ -24,6 +24,16 @@ func framed(a authz.Attributes) map[uint8][]netip.Prefix {
 	return out
 }
 
+// own is what a spoke may say to be the way to: what the policy accepts, and what a server routes to it.
+func own(a authz.Attributes) authz.Accept {
+	accept := a.RoutesAccept.V
+	accept.Prefixes = slices.Clone(accept.Prefixes)
+	for _, prefixes := range framed(a) {
+		accept.Prefixes = append(accept.Prefixes, prefixes...)
+	}
+	return accept
+}
+
 // routesFromServer installs them; s.mu is held. What was there before and is not given now goes.
 func (s *session) routesFromServer(name, vrf string) {
 	given := framed(s.granted.attributes())

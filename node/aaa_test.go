@@ -101,6 +101,12 @@ func TestSlowServers(t *testing.T) {
 		if static, err := h.fib.Routes(routing.ProtocolStatic); err != nil || len(static) != 1 || static[0].Prefix.String() != "172.31.0.0/16" {
 			t.Errorf("the routes from the server are %v, %v", static, err)
 		}
+		// What bgp's only-own-prefixes lets the spoke announce.
+		accept := h.routes.Peer(v.ID).Accept
+		accept.Any = false
+		if ok, _ := routing.Accept(accept, []netip.Prefix{netip.MustParsePrefix("172.31.9.0/24"), netip.MustParsePrefix("172.30.0.0/16")}, netip.Addr{}); fmt.Sprint(ok) != "[172.31.9.0/24]" {
+			t.Errorf("of its own, the server's routes alone, are %v", ok)
+		}
 		if asked := w.aaa.(*fakeAAA).asked; len(asked) != 2 || asked[0].Session.ID == "" || asked[0].Session.AuditID == "" {
 			t.Errorf("asked %+v", asked)
 		}
