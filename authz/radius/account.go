@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -155,17 +156,30 @@ func (a *Accountant) deliver(q *queued) {
 	attributes, err := radius.ParseAttributes(q.record.Attrs)
 	if g == nil || err != nil { // the configuration has changed since
 		a.log.Warn("accounting record without a server group", "group", q.record.Group, "err", err)
+		a.lose()
 		a.delivered(q)
 		return
 	}
 	attributes.Add(attrAcctDelayTime, radius.NewInteger(uint32(max(0, time.Since(q.record.At).Seconds()))))
 	a.client.send(radius.CodeAccountingRequest, attributes, secret.Bytes{}, g.acct, acctLimit, func(_ *answer, err error) {
-		if err != nil {
+		switch {
+		case err == nil:
+			a.delivered(q)
+		case errors.Is(err, authz.ErrUnreachable):
 			a.failed(q)
-			return
+		default: // it would hold up all others for ever
+			a.log.Error("accounting record given up: it cannot be sent", "session", q.record.Session, "err", err)
+			a.lose()
+			a.delivered(q)
 		}
-		a.delivered(q)
 	})
+}
+
+// lose counts a record that no server will get.
+func (a *Accountant) lose() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped++
 }
 
 func (a *Accountant) delivered(q *queued) {
@@ -345,6 +359,7 @@ func (c *Client) encodeRecord(r authz.Record) []byte {
 	if r.Kind == authz.RecordStop {
 		a.number(attrAcctTerminate, uint32(r.Cause))
 	}
+	c.classes(&a, r)
 	return a.encode()
 }
 
@@ -370,15 +385,32 @@ func (c *Client) given(a *attrs, got authz.Attributes) {
 	if p := got.Delegated; p.IsSet() {
 		a.Add(attrDelegatedPrefix, append([]byte{0, byte(p.V.Bits())}, p.V.Addr().AsSlice()...))
 	}
-	for _, class := range got.Class.V {
+}
+
+// recordRoom is what a record may have without what is added when it is sent: Message-Authenticator and
+// Acct-Delay-Time.
+const recordRoom = radius.MaxPacketLength - headerLen - messageAuth - 6
+
+// classes adds the server's Class attributes as far as one packet holds them: an Access-Accept may bring
+// more than fits beside everything else.
+func (c *Client) classes(a *attrs, r authz.Record) {
+	used := 0
+	for _, attr := range a.Attributes {
+		used += 2 + len(attr.Attribute)
+	}
+	for i, class := range r.Attributes.Class.V {
+		if used += 2 + len(class); used > recordRoom {
+			c.log.Warn("class attributes left out of an accounting record: it has no room for them", "session", r.Session.ID, "left_out", len(r.Attributes.Class.V)-i)
+			return
+		}
 		a.Add(attrClass, radius.Attribute(class))
 	}
 }
 
-// encode is the attributes as octets.
+// encode is the attributes as octets; without Class they fit one packet.
 func (a *attrs) encode() []byte {
 	b, err := (&radius.Packet{Code: radius.CodeAccountingRequest, Attributes: a.Attributes}).MarshalBinary()
-	if err != nil { // too long for one packet: Class may be
+	if err != nil {
 		return nil
 	}
 	return b[headerLen:]

@@ -2,8 +2,10 @@ package radius
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -172,5 +174,57 @@ func TestOnAndOffAreBarriers(t *testing.T) {
 	all := f.accounted()
 	if len(all) != 52 || all[0][len(all[0])-2:] != "/7" || all[51][len(all[51])-2:] != "/8" {
 		t.Errorf("got %d: %v", len(all), all)
+	}
+}
+
+// A server may give more Class than one record can send back; the record goes without the rest.
+func TestTooMuchClass(t *testing.T) {
+	f := startFake(t, answerWith(radius.CodeAccountingResponse))
+	r := newRig(t, time.Minute, f.server("r1"))
+	a := r.accountant(store.Memory())
+	stop := record("A1", authz.RecordStop)
+	for range 16 {
+		stop.Attributes.Class.V, stop.Attributes.Class.Origin = append(stop.Attributes.Class.V, strings.Repeat("c", 253)), "radius"
+	}
+	a.Account(stop)
+	eventually(t, "it is delivered", func() bool { n, _ := a.Waiting(); return n == 0 })
+	closeNow(t, a)
+	p := f.requests()[0]
+	classes := 0
+	for _, attr := range p.Attributes {
+		if attr.Type == attrClass {
+			classes++
+		}
+	}
+	if string(p.Get(attrAcctSessionID)) != "A1" || classes < 10 || classes > 15 || !strings.Contains(r.log.String(), "class attributes left out") {
+		t.Errorf("the record has %d Class of session %s\n%s", classes, p.Get(attrAcctSessionID), r.log)
+	}
+	if _, dropped := a.Waiting(); dropped != 0 {
+		t.Errorf("%d are dropped", dropped)
+	}
+}
+
+// A record that can never be sent is given up, and holds up no other.
+func TestRecordThatCannotBeSent(t *testing.T) {
+	f := startFake(t, answerWith(radius.CodeAccountingResponse))
+	r := newRig(t, time.Minute, f.server("r1"))
+	long := attrs{}
+	for range 16 {
+		long.Add(attrClass, make(radius.Attribute, 252))
+	}
+	disk := store.Memory()
+	value, err := json.Marshal(wireRecord{Group: "g", At: time.Now(), Attrs: long.encode()}) // of no session: all wait for it
+	if err != nil || len(long.encode()) < recordRoom {
+		t.Fatal(err, len(long.encode()))
+	}
+	if err := disk.Update(func(tx store.Tx) error { return tx.Put(acctBucket, recordKey(1), value) }); err != nil {
+		t.Fatal(err)
+	}
+	a := r.accountant(disk)
+	a.Account(record("A1", authz.RecordStart))
+	eventually(t, "the other is delivered", func() bool { n, _ := a.Waiting(); return n == 0 })
+	closeNow(t, a)
+	if _, dropped := a.Waiting(); dropped != 1 || len(f.accounted()) != 1 || !strings.Contains(r.log.String(), "given up") {
+		t.Errorf("%d are dropped, the server has %v\n%s", dropped, f.accounted(), r.log)
 	}
 }
