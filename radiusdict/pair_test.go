@@ -196,6 +196,9 @@ func FuzzPair(f *testing.F) {
 		for range 3 {
 			_ = r.AddPair(s)
 		}
+		if shown := Redact(s); len(shown) > len(s)+len("[redacted]") {
+			t.Errorf("%q is shown as %q", s, shown)
+		}
 		if len(r.DNS) > 2*MaxServers || len(r.SplitDNS) > MaxDomains || len(r.BackupGateways) > MaxGateways || len(r.InterfaceConfig) > maxLines {
 			t.Errorf("a limit is exceeded: %+v", r)
 		}
