@@ -161,7 +161,7 @@ func TestAAADisconnectAndChange(t *testing.T) {
 	}
 	va := show[[]view.Session](hub, "sessions")[0].Interface
 	out, err = radclient(from, "192.0.2.1:3799", "coa", radiusSecret, "Framed-IP-Address = 10.1.1.77", "Idle-Timeout = 1800",
-		`Cisco-AVPair = "ip:interface-config=ip mtu 1300"`, `Cisco-AVPair += "ip:sub-qos-policy-in=bronze"`)
+		`Cisco-AVPair = "ip:interface-config=ip mtu 1300"`, `Cisco-AVPair += "ip:interface-config=ip tcp adjust-mss 1260"`, `Cisco-AVPair += "ip:sub-qos-policy-in=bronze"`)
 	expect("limits, lines and a policy", out, err, "CoA-ACK", false)
 	wantLines(t, "show session", attributeLines(hub, "spoke1.branch.example.net"), "idle-timeout=30m0s (radius coa)", "service-policy input=bronze (radius coa)", "interface-config=ip mtu 1300 (radius coa)")
 	for command, want := range map[string]string{

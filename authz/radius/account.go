@@ -23,7 +23,7 @@ import (
 // or the Stop, says more.
 const (
 	maxQueued   = 100_000
-	maxSending  = 64   // in flight at once, one for each session
+	maxSending  = 64   // in flight at once, one for each user
 	maxScanned  = 4096 // records looked at for one that may be sent
 	retryAfter  = 3 * time.Second
 	storeAfter  = time.Second      // what is not delivered by then goes to disk
@@ -34,8 +34,8 @@ const (
 	viaLocal    = 2
 )
 
-// An Accountant delivers accounting records: those of one session in their order, each until a
-// server has taken it. What the servers do not take stays on disk, over a restart too, so that a
+// An Accountant delivers accounting records: those of one user in their order, so that a server hears of
+// the end of a session before it hears of the next, each until a server has taken it. What the servers do not take stays on disk, over a restart too, so that a
 // record may arrive twice, but not get lost; a crash loses at most the records of its last second.
 type Accountant struct {
 	client *Client
@@ -67,9 +67,18 @@ type queued struct {
 // wireRecord is a record as it is kept: attributes are encoded, but for Acct-Delay-Time.
 type wireRecord struct {
 	Group   string    `json:"group"`
-	Session string    `json:"session,omitempty"` // records of one session keep their order; none: of all
+	Session string    `json:"session,omitempty"` // none: it stands between what was before and what comes
+	User    string    `json:"user,omitempty"`    // whose records keep their order; none: the session's do
 	At      time.Time `json:"at"`
 	Attrs   []byte    `json:"attrs"`
+}
+
+// line names what the record has to keep its order with.
+func (r *wireRecord) line() string {
+	if r.User != "" {
+		return "user " + r.User
+	}
+	return r.Session
 }
 
 // Accountant makes an accountant over c that keeps what it cannot deliver in s, and takes up what a
@@ -104,7 +113,7 @@ func (c *Client) Accountant(s store.Store) (*Accountant, error) {
 
 // Account takes a record; it does not block.
 func (a *Accountant) Account(r authz.Record) {
-	q := &queued{record: wireRecord{Group: r.Group, Session: r.Session.ID, At: r.At, Attrs: a.client.encodeRecord(r)}}
+	q := &queued{record: wireRecord{Group: r.Group, Session: r.Session.ID, User: r.User, At: r.At, Attrs: a.client.encodeRecord(r)}}
 	a.mu.Lock()
 	if a.closed || a.open >= maxQueued || a.open >= maxQueued/2 && r.Kind == authz.RecordInterim {
 		if a.dropped++; a.dropped == 1 {
@@ -138,12 +147,12 @@ func (a *Accountant) pump() (after []func()) {
 		if q.done {
 			continue
 		}
-		if !q.sending && !busy[q.record.Session] {
+		if !q.sending && !busy[q.record.line()] {
 			q.sending = true
 			a.sending++
 			after = append(after, func() { a.deliver(q) })
 		}
-		busy[q.record.Session] = true
+		busy[q.record.line()] = true
 		if barrier {
 			break // Accounting-On and -Off stand between what was before and what comes
 		}

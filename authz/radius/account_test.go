@@ -25,7 +25,7 @@ func (r *rig) accountant(s store.Store) *Accountant {
 }
 
 func record(session string, kind authz.RecordKind) authz.Record {
-	return authz.Record{Group: "g", Kind: kind, At: time.Now(), User: "alice", Session: authz.SessionFacts{
+	return authz.Record{Group: "g", Kind: kind, At: time.Now(), User: "user " + session, Session: authz.SessionFacts{
 		ID: session, AuditID: "L2L4", Identity: "spoke1.example.net", Interface: "va1", Number: 7,
 		Local: netip.MustParseAddrPort("192.0.2.1:4500"), Remote: netip.MustParseAddrPort("192.0.2.2:4500"),
 	}}
@@ -71,7 +71,7 @@ func TestStopRecord(t *testing.T) {
 		}
 	}
 	for n, want := range map[radius.Type]string{
-		attrUserName: "alice", attrAcctSessionID: "A1", attrCallingStationID: "192.0.2.2", attrNASPortID: "va1", attrFramedIPAddress: "\x0a\x01\x01\x02",
+		attrUserName: "user A1", attrAcctSessionID: "A1", attrCallingStationID: "192.0.2.2", attrNASPortID: "va1", attrFramedIPAddress: "\x0a\x01\x01\x02",
 		attrClass: "gold",
 	} {
 		if got := string(p.Get(n)); got != want {
@@ -226,5 +226,33 @@ func TestRecordThatCannotBeSent(t *testing.T) {
 	closeNow(t, a)
 	if _, dropped := a.Waiting(); dropped != 1 || len(f.accounted()) != 1 || !strings.Contains(r.log.String(), "given up") {
 		t.Errorf("%d are dropped, the server has %v\n%s", dropped, f.accounted(), r.log)
+	}
+}
+
+// The sessions of one user follow each other at the server, too, also where their records have waited.
+func TestRecordsOfOneUserKeepTheirOrder(t *testing.T) {
+	f := startFake(t, silent)
+	s := f.server("r1")
+	s.Timeout, s.Tries = 20*time.Millisecond, 1
+	r := newRig(t, time.Second, s)
+	a := r.accountant(store.Memory())
+	var want []string
+	for i := range 10 {
+		for _, kind := range []authz.RecordKind{authz.RecordStart, authz.RecordStop} {
+			one := record(fmt.Sprintf("S%d", i), kind)
+			one.User = "alice"
+			a.Account(one)
+			want = append(want, fmt.Sprintf("S%d/%d", i, kind))
+		}
+	}
+	eventually(t, "the server is dead", func() bool { return strings.Contains(r.log.String(), "radius server dead") })
+	f.mu.Lock()
+	f.seen = nil
+	f.mu.Unlock()
+	f.setAnswer(answerWith(radius.CodeAccountingResponse))
+	eventually(t, "all are delivered", func() bool { n, _ := a.Waiting(); return n == 0 })
+	closeNow(t, a)
+	if got := fmt.Sprint(f.accounted()); got != fmt.Sprint(want) {
+		t.Errorf("they came as %s", got)
 	}
 }
