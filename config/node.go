@@ -127,7 +127,7 @@ func (i *rawIKEv2) keys() []key {
 		{name: "addresses", part: listOf(&i.addresses, unicast), otherwise: "those of `listen`; none when that is every address", example: "[203.0.113.1, 2001:db8::1]", doc: "Addresses at which peers reach this node, best first. With MOBIKE they are told to peers, as far as this host has them at the moment: a peer goes to another one when the one it uses is dead or gone."},
 		{name: "port", part: integer(&i.port, 1, 65535), def: "500", example: "500", doc: "UDP port of IKE (RFC 7296 section 2)."},
 		{name: "nat-port", part: integer(&i.natPort, 1, 65535), def: "4500", example: "4500", doc: "UDP port of IKE and ESP when a NAT is between the peers, or when the data plane has ESP in UDP only (RFC 3948)."},
-		{name: "max-half-open", part: integer(&i.maxHalfOpen, 1, 1000000), def: "100", example: "500", doc: "Handshakes under way at once; above it a peer must return a cookie first (RFC 7296 section 2.6)."},
+		{name: "max-half-open", part: integer(&i.maxHalfOpen, 1, 1000000), def: "100", example: "500", doc: "Handshakes under way at once, EAP logins apart; above it a peer must return a cookie first (RFC 7296 section 2.6)."},
 		{name: "cookie-challenge", part: choice(&i.cookie, "auto", "always"), def: "auto", example: "always", doc: "`auto` asks for cookies above `max-half-open`, `always` asks every peer."},
 		{name: "half-open-timeout", part: duration(&i.halfOpenLife, time.Second, 5*time.Minute), def: "30s", example: "20s", doc: "A handshake that takes longer is forgotten."},
 		{name: "fragment-size", part: integer(&i.fragmentSize, 576, 9000), def: "1280", example: "1400", doc: "Octets of the longest IP packet that carries IKE; longer messages are fragmented (RFC 7383)."},
