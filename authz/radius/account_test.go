@@ -55,9 +55,7 @@ func TestStopRecord(t *testing.T) {
 	a.Account(stop)
 	eventually(t, "it is delivered", func() bool { n, _ := a.Waiting(); return n == 0 })
 	closeNow(t, a)
-	f.mu.Lock()
-	raw := f.raw[0]
-	f.mu.Unlock()
+	raw := f.octets()[0]
 	p, err := openRequest(raw, f.key, true)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func TestAskAndAnswer(t *testing.T) {
 	p := f.requests()[0]
 	if p.Code != radius.CodeAccessRequest || string(p.Get(attrUserName)) != "branches" || string(p.Get(attrCallingStationID)) != "2001:db8::2" ||
 		string(p.Get(attrCalledStationID)) != "192.0.2.1" || string(p.Get(attrNASIdentifier)) != "hub1" || string(p.Get(attrAcctSessionID)) != "0001" {
-		t.Errorf("the request is %+v", describe(f.raw[0]))
+		t.Errorf("the request is %+v", describe(f.octets()[0]))
 	}
 	password, err := radius.UserPassword(p.Get(attrUserPassword), f.key.Reveal(), p.Authenticator[:])
 	if err != nil || string(password) != "cisco" {
@@ -42,7 +42,7 @@ func TestAskAndAnswer(t *testing.T) {
 func TestRequestsAreSigned(t *testing.T) {
 	f := startFake(t, accept())
 	newRig(t, time.Minute, f.server("r1")).ask("alice")
-	b := f.raw[0]
+	b := f.octets()[0]
 	if b[headerLen] != attrMessageAuth {
 		t.Errorf("the first attribute is %d", b[headerLen])
 	}
@@ -201,10 +201,8 @@ func TestRetransmission(t *testing.T) {
 	if a := r.ask("alice"); a.Err != nil {
 		t.Fatal(a.Err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.raw) != 3 || !bytes.Equal(f.raw[0], f.raw[1]) || !bytes.Equal(f.raw[0], f.raw[2]) {
-		t.Errorf("%d requests, not three that are the same", len(f.raw))
+	if sent := f.octets(); len(sent) != 3 || !bytes.Equal(sent[0], sent[1]) || !bytes.Equal(sent[0], sent[2]) {
+		t.Errorf("%d requests, not three that are the same", len(sent))
 	}
 }
 
@@ -289,8 +287,8 @@ func TestManyInFlight(t *testing.T) {
 		})
 	}
 	eventually(t, "all requests are in flight", func() bool { mu.Lock(); defer mu.Unlock(); return len(all) == n })
-	if len(f.from) < 4 {
-		t.Errorf("they came from %d ports", len(f.from))
+	if len(f.sources()) < 4 {
+		t.Errorf("they came from %d ports", len(f.sources()))
 	}
 	mu.Lock()
 	for i := len(all) - 1; i >= 0; i-- {

@@ -97,7 +97,7 @@ func TestEAPConversation(t *testing.T) {
 	p := f.requests()[1]
 	joined, err := eapOf(p)
 	if err != nil || !bytes.Equal(joined, response) || string(p.Get(attrState)) != "the state" || string(p.Get(attrUserName)) != "alice" {
-		t.Errorf("the second request is %v, %v", describe(f.raw[1]), err)
+		t.Errorf("the second request is %v, %v", describe(f.octets()[1]), err)
 	}
 	for _, a := range p.Attributes {
 		if a.Type == attrEAPMessage && len(a.Attribute) > maxAttr {

@@ -3,8 +3,10 @@ package radius
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +73,20 @@ func (f *fakeServer) requests() []*radius.Packet {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]*radius.Packet(nil), f.seen...)
+}
+
+// octets are the requests as they came.
+func (f *fakeServer) octets() [][]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.raw)
+}
+
+// sources are where they came from.
+func (f *fakeServer) sources() []netip.AddrPort {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.from))
 }
 
 func (f *fakeServer) setAnswer(a func(*fakeServer, []byte, netip.AddrPort)) {

@@ -20,7 +20,7 @@ func TestSourceAndDevice(t *testing.T) {
 	if a := r.ask("alice"); a.Err != nil {
 		t.Fatal(a.Err)
 	}
-	for from := range f.from {
+	for _, from := range f.sources() {
 		if from.Addr() != s.Source {
 			t.Errorf("the request came from %s", from)
 		}

@@ -34,7 +34,7 @@ func TestIdentifierReused(t *testing.T) {
 			t.Fatalf("request %d gets %+v", i+1, a)
 		}
 	}
-	if n := len(f.from); n != 1 {
+	if n := len(f.sources()); n != 1 {
 		t.Fatalf("the requests came from %d ports: no identifier was reused", n)
 	}
 	if r.bad(0, badAuthenticator) != 1 {
