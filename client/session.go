@@ -76,6 +76,13 @@ func (s *session) answer(conn *endpoint.Conn, q ikev2.Question) {
 		a := ikev2.TrafficAnswer{ID: q.ID}
 		a.LastIn, a.LastOut = s.lastTraffic()
 		conn.Answer(a)
+	case ikev2.ConfigSet:
+		s.set(func() { s.pushed.Routes = authz.FromRouteSet(q.Attributes) })
+		if s.routed {
+			s.installRoutes()
+		}
+		s.client.tellInside()
+		conn.Answer(ikev2.ConfigSetAnswer{ID: q.ID})
 	}
 }
 
@@ -98,14 +105,6 @@ func (s *session) react(conn *endpoint.Conn, e ikev2.Event) {
 			s.installRoutes()
 		}
 		s.reachable()
-	case ikev2.ConfigSet:
-		s.client.mu.Lock()
-		s.pushed.Routes = authz.FromRouteSet(e.Attributes)
-		s.client.mu.Unlock()
-		if s.routed {
-			s.installRoutes()
-		}
-		s.client.tellInside()
 	case ikev2.Closed:
 		s.ended(e)
 	}

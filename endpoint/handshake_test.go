@@ -39,6 +39,8 @@ func (f *friend) Ask(c *endpoint.Conn, q ikev2.Question) {
 		c.Answer(ikev2.InstallAnswer{ID: q.ID})
 	case ikev2.Traffic:
 		c.Answer(ikev2.TrafficAnswer{ID: q.ID})
+	case ikev2.ConfigSet:
+		c.Answer(ikev2.ConfigSetAnswer{ID: q.ID})
 	}
 }
 

@@ -193,6 +193,9 @@ func (s *session) answer(q ikev2.Question) {
 		s.conn.Answer(ikev2.InstallAnswer{ID: q.ID, Err: s.install(q)})
 	case ikev2.Traffic:
 		s.conn.Answer(s.traffic(q))
+	case ikev2.ConfigSet:
+		s.acceptRoutes(q.Attributes)
+		s.conn.Answer(ikev2.ConfigSetAnswer{ID: q.ID})
 	}
 }
 
@@ -216,8 +219,6 @@ func (s *session) react(e ikev2.Event) {
 	switch e := e.(type) {
 	case ikev2.Established:
 		s.established(e)
-	case ikev2.ConfigSet:
-		s.acceptRoutes(e.Attributes)
 	case ikev2.UseChild:
 		s.useChild(e)
 	case ikev2.ChildGone:

@@ -31,6 +31,7 @@ const (
 	stepAuthenticate   step = iota + 1
 	stepAuthorize           // responder: what does the peer get?
 	stepEAP                 // the next move of an EAP conversation
+	stepConfigured          // answer CFG_SET
 	stepFirstResponder      // install, then answer IKE_AUTH
 	stepFirstInitiator      // install, then the SA stands
 	stepRekeyed             // install, then answer CREATE_CHILD_SA
@@ -73,6 +74,11 @@ func (sa *SA) answered(now time.Time, answer Answer) {
 			sa.asking = nil
 			sa.eapAnswered(now, a, answer)
 		}
+	case ConfigSetAnswer:
+		if a.step == stepConfigured {
+			sa.asking = nil
+			sa.respond(a.demand, a.response...)
+		}
 	case InstallAnswer:
 		if a.step >= stepFirstResponder {
 			sa.asking = nil
@@ -109,6 +115,8 @@ func (sa *SA) advanceQuestion(now time.Time) {
 		sa.answered(now, AuthorizeAnswer{ID: id, Refusal: late})
 	case stepEAP:
 		sa.answered(now, EAPAnswer{ID: id, Refusal: &Refusal{Reason: "EAP: " + late.Reason}})
+	case stepConfigured: // CFG_ACK has no way to refuse
+		sa.answered(now, ConfigSetAnswer{ID: id})
 	default:
 		sa.answered(now, InstallAnswer{ID: id, Err: errNoAnswer})
 	}

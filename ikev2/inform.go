@@ -36,8 +36,9 @@ func (sa *SA) informational(now time.Time, d demand, ps *wire.Payloads) {
 		}
 	}
 	if cp := ps.CP; cp != nil && cp.Type == wire.CFGSet && sa.state == stateReady {
-		answer = append(answer, acknowledged(cp.Attributes))
-		sa.emit(ConfigSet{Attributes: cloneAttributes(cp.Attributes)})
+		id := sa.ask(now, asking{step: stepConfigured, demand: d, response: append(answer, acknowledged(cp.Attributes))})
+		sa.emit(ConfigSet{ID: id, Attributes: cloneAttributes(cp.Attributes)})
+		return
 	}
 	sa.respond(d, answer...)
 }

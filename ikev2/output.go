@@ -59,9 +59,6 @@ type Established struct {
 	Took          time.Duration // since the first datagram
 }
 
-// ConfigSet: the peer sent a CFG_SET, which the SA has acknowledged.
-type ConfigSet struct{ Attributes []wire.Attribute }
-
 // ConfigAcknowledged: the peer has answered a CFG_SET of this end.
 type ConfigAcknowledged struct{}
 
@@ -133,8 +130,8 @@ func (Authenticate) output()       {}
 func (Authorize) output()          {}
 func (Install) output()            {}
 func (Traffic) output()            {}
-func (Established) output()        {}
 func (ConfigSet) output()          {}
+func (Established) output()        {}
 func (ConfigAcknowledged) output() {}
 func (UseChild) output()           {}
 func (ChildGone) output()          {}
@@ -146,7 +143,6 @@ func (PeerAddresses) output()      {}
 func (Closed) output()             {}
 
 func (Established) event()        {}
-func (ConfigSet) event()          {}
 func (ConfigAcknowledged) event() {}
 func (UseChild) event()           {}
 func (ChildGone) event()          {}

@@ -51,6 +51,14 @@ type Install struct {
 // Traffic asks when the data plane last received and sent a packet of this peer. Answer: TrafficAnswer.
 type Traffic struct{ ID QuestionID }
 
+// ConfigSet asks to take over what the peer announces by CFG_SET, such as the networks behind it. It is
+// acknowledged when the answer is given, so that what the peer sends then finds its way back. Asked of
+// both roles. Answer: ConfigSetAnswer.
+type ConfigSet struct {
+	ID         QuestionID
+	Attributes []wire.Attribute
+}
+
 // A Refusal says no: the notify the peer gets and the reason people get.
 type Refusal struct {
 	Notify wire.NotifyType
@@ -91,6 +99,9 @@ type TrafficAnswer struct {
 	LastIn, LastOut time.Time
 }
 
+// ConfigSetAnswer answers ConfigSet.
+type ConfigSetAnswer struct{ ID QuestionID }
+
 // QuestionID implements Question.
 func (q Authenticate) QuestionID() QuestionID { return q.ID }
 
@@ -103,7 +114,11 @@ func (q Install) QuestionID() QuestionID { return q.ID }
 // QuestionID implements Question.
 func (q Traffic) QuestionID() QuestionID { return q.ID }
 
+// QuestionID implements Question.
+func (q ConfigSet) QuestionID() QuestionID { return q.ID }
+
 func (a AuthenticateAnswer) answers() QuestionID { return a.ID }
 func (a AuthorizeAnswer) answers() QuestionID    { return a.ID }
 func (a InstallAnswer) answers() QuestionID      { return a.ID }
 func (a TrafficAnswer) answers() QuestionID      { return a.ID }
+func (a ConfigSetAnswer) answers() QuestionID    { return a.ID }

@@ -204,6 +204,8 @@ func (r *run) Ask(c *endpoint.Conn, q ikev2.Question) {
 		go func() { c.Answer(ikev2.InstallAnswer{ID: q.ID, Err: r.install(s, q)}) }()
 	case ikev2.Traffic:
 		c.Answer(ikev2.TrafficAnswer{ID: q.ID})
+	case ikev2.ConfigSet:
+		c.Answer(ikev2.ConfigSetAnswer{ID: q.ID})
 	}
 }
 

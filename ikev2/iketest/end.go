@@ -51,6 +51,7 @@ type World struct {
 	Install      func(ikev2.Install) ikev2.Answer
 	EAP          func(ikev2.EAP) ikev2.Answer
 	Traffic      func(ikev2.Traffic) ikev2.Answer
+	ConfigSet    func(ikev2.ConfigSet) ikev2.Answer
 }
 
 func newEnd(p *Pair, name string, at netip.AddrPort, seed uint64) *End {
@@ -252,6 +253,11 @@ func (e *End) answer(q ikev2.Question) ikev2.Answer {
 			return f(q)
 		}
 		return ikev2.TrafficAnswer{ID: q.ID, LastIn: e.LastIn, LastOut: e.LastOut}
+	case ikev2.ConfigSet:
+		if f := e.World.ConfigSet; f != nil {
+			return f(q)
+		}
+		return ikev2.ConfigSetAnswer{ID: q.ID}
 	}
 	return nil
 }
