@@ -247,7 +247,8 @@ func (d *device) inTemplate(s xfrm.Selector) *xfrm.Template {
 
 // gre is the selector of a GRE device's packets.
 func (d *device) gre(dir xfrm.PolicyDirection) xfrm.Selector {
-	s := xfrm.Selector{Src: netip.PrefixFrom(d.ends.local, 32), Dst: netip.PrefixFrom(d.ends.peer, 32), Protocol: unix.IPPROTO_GRE}
+	bits := d.ends.local.BitLen()
+	s := xfrm.Selector{Src: netip.PrefixFrom(d.ends.local, bits), Dst: netip.PrefixFrom(d.ends.peer, bits), Protocol: unix.IPPROTO_GRE}
 	if dir == xfrm.PolicyIn {
 		s.Src, s.Dst = s.Dst, s.Src
 	}

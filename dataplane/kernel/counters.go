@@ -90,7 +90,10 @@ func inner(octets, packets uint64, overhead int) uint64 {
 // overhead is what a state counts of a packet before it encrypts it, and after it decrypted it: GRE's
 // header, without options, as we send and as peers do, and in tunnel mode the IP header before it.
 func (d *device) overhead() int {
-	if d.mode == dataplane.GRE && d.ends.real {
+	switch {
+	case d.mode == dataplane.GRE && d.ends.local.Is6():
+		return 40 + 4
+	case d.mode == dataplane.GRE && d.ends.real:
 		return 20 + 4
 	}
 	if d.mode == dataplane.GRE {

@@ -26,11 +26,14 @@ type device struct {
 	front  string // the VRF of outer packets
 	ends   ends   // of GRE
 
+	port bool // it was made as a port of its VRF
+
 	mu       sync.Mutex // guards these, and the order of what the kernel is told
 	spec     dataplane.Interface
 	children []*child
 	leaving  []*child // were replaced, and linger
 	policies map[xfrm.PolicyKey]xfrm.Policy
+	served   bool // it has had children
 	gone     bool
 }
 
@@ -263,6 +266,7 @@ func additions(states []*xfrm.State) (all []*nlmsg.Message) {
 func (d *device) commit(spec *dataplane.Interface, pl *plan, policies map[xfrm.PolicyKey]xfrm.Policy) {
 	d.spec, d.children, d.policies = *spec, pl.children, policies
 	d.spec.Children = nil // holds keys
+	d.served = d.served || len(spec.Children) > 0
 	d.spec.Addresses = slices.Clone(spec.Addresses)
 }
 
@@ -275,6 +279,13 @@ func (d *device) makeLink(spec *dataplane.Interface) ([]*nlmsg.Message, error) {
 			return nil, fmt.Errorf("front-door VRF %s: %w", d.front, err)
 		}
 		l.under = front.index
+	}
+	if d.port && spec.VRF != "" {
+		inside, err := linkNamed(d.plane.rtnl, spec.VRF)
+		if err != nil {
+			return nil, fmt.Errorf("VRF %s: %w", spec.VRF, err)
+		}
+		l.vrf = inside.index
 	}
 	all := l.create()
 	for _, p := range spec.Addresses {

@@ -42,19 +42,43 @@ func (e ends) serve(spec *dataplane.Interface) bool {
 	return err == nil && (tunnel == e.real) && (!tunnel || want == e)
 }
 
+// kin reports whether a device of these ends is of the kind that spec wants.
+func (e ends) kin(spec *dataplane.Interface) bool {
+	if spec.Mode != dataplane.GRE || len(spec.Children) == 0 {
+		return true
+	}
+	want, _, err := greTunnelEnds(spec)
+	return err != nil || want.local.Is6() == e.local.Is6()
+}
+
 // endsOf are the ends that a new device of spec has; the zero value stands for invented ones.
 func endsOf(spec *dataplane.Interface) (ends, error) {
 	e, tunnel, err := greTunnelEnds(spec)
 	if err != nil || !tunnel {
 		return ends{}, err
 	}
-	switch {
-	case e.local.Is6():
-		return e, fmt.Errorf("GRE in tunnel mode between %s and %s: the kernel's plane has it between IPv4 addresses only: set mode transport in the peer's transform set", e.local, e.peer)
-	case spec.TransportVRF != "":
+	if spec.TransportVRF != "" {
 		return e, fmt.Errorf("GRE in tunnel mode behind the front-door VRF %s: the kernel's plane has it in the default routing domain only: set mode transport in the peer's transform set", spec.TransportVRF)
 	}
 	return e, ours(e.local)
+}
+
+// remake makes a device of another kind for ends of the other family: IPv6's is not IPv4's. It stays in its
+// VRF.
+func (p *Plane) remake(d *device, spec *dataplane.Interface) error {
+	d.mu.Lock()
+	served := d.served
+	d.mu.Unlock()
+	if served && spec.QoS.Shape.Bits != 0 {
+		return fmt.Errorf("interface %s: GRE in tunnel mode between addresses of the other family takes another device, and its shaper would be lost: remove the interface first", spec.Name)
+	}
+	if _, err := endsOf(spec); err != nil { // before anything is taken away
+		return fmt.Errorf("interface %s: %w", spec.Name, err)
+	}
+	if err := p.Remove(spec.Name); err != nil {
+		return err
+	}
+	return p.create(spec, true)
 }
 
 // ours refuses an address that is not this machine's: GRE that comes for it would be forwarded.

@@ -19,10 +19,13 @@ const (
 	greRemote = 7
 	greTTL    = 8
 	grePMTU   = 10
+	greFlags  = 13
 	greNoDF   = 16 // IFLA_GRE_IGNORE_DF
 
 	inet6AddrGen = 8 // IFLA_INET6_ADDR_GEN_MODE
 	addrGenNone  = 1
+
+	ignoreEncapLimit = 1 // IP6_TNL_F_IGN_ENCAP_LIMIT
 )
 
 // link is a device to be made.
@@ -34,7 +37,8 @@ type link struct {
 	mode  dataplane.Mode
 	ifID  uint32     // mode ipsec
 	under uint32     // mode ipsec: index of the device that outer packets shall take; 0: any
-	local netip.Addr // mode gre: invented
+	vrf   uint32     // index of the VRF whose port it is from the first; 0: none
+	local netip.Addr // mode gre: of one family with peer
 	peer  netip.Addr
 	clear bool // mode gre: never set Don't Fragment
 }
@@ -45,6 +49,9 @@ type link struct {
 func (l *link) create() []*nlmsg.Message {
 	add := linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "make interface "+l.name, l.index, 0)
 	add.String(unix.IFLA_IFNAME, l.name).Uint32(unix.IFLA_MTU, uint32(l.mtu))
+	if l.vrf != 0 {
+		add.Uint32(unix.IFLA_MASTER, l.vrf)
+	}
 	add.Nest(unix.IFLA_LINKINFO, func(m *nlmsg.Message) {
 		if l.mode == dataplane.GRE {
 			l.kindGRE(m)
@@ -57,7 +64,11 @@ func (l *link) create() []*nlmsg.Message {
 }
 
 func (l *link) kindGRE(m *nlmsg.Message) {
-	m.Attr(unix.IFLA_INFO_KIND, []byte("gre"))
+	kind := "gre"
+	if l.local.Is6() {
+		kind = "ip6gre"
+	}
+	m.Attr(unix.IFLA_INFO_KIND, []byte(kind))
 	m.Nest(unix.IFLA_INFO_DATA, l.gre)
 }
 
@@ -69,6 +80,10 @@ func (l *link) retarget() *nlmsg.Message {
 
 func (l *link) gre(m *nlmsg.Message) {
 	m.Attr(greLocal, l.local.AsSlice()).Attr(greRemote, l.peer.AsSlice()).Uint8(greTTL, 64)
+	if l.local.Is6() {
+		m.Uint32(greFlags, ignoreEncapLimit) // else there were an option before GRE, RFC 2473 section 4.1.1
+		return
+	}
 	if l.clear {
 		m.Uint8(grePMTU, 0).Uint8(greNoDF, 1)
 		return

@@ -198,13 +198,15 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 	case closed:
 		return dataplane.ErrClosed
 	case d == nil:
-		return p.create(&spec)
+		return p.create(&spec, false)
 	case d.mode != spec.Mode || d.front != spec.TransportVRF:
 		// Another kind of device: it cannot be changed, only made anew.
 		if err := p.Remove(spec.Name); err != nil {
 			return err
 		}
-		return p.create(&spec)
+		return p.create(&spec, false)
+	case !d.ends.kin(&spec):
+		return p.remake(d, &spec)
 	case !d.ends.serve(&spec):
 		if err := p.retarget(d, &spec); err != nil {
 			return fmt.Errorf("interface %s: %w", spec.Name, explain(err))
@@ -219,8 +221,9 @@ func unmapped(p dataplane.Path) dataplane.Path {
 	return p
 }
 
-// create makes an interface that is not there. On error nothing of it is left.
-func (p *Plane) create(spec *dataplane.Interface) error {
+// create makes an interface that is not there, as a port of its VRF or for others to make one. On error
+// nothing of it is left.
+func (p *Plane) create(spec *dataplane.Interface, port bool) error {
 	if spec.Mode == dataplane.GRE {
 		if err := p.makeAnchor(); err != nil {
 			return fmt.Errorf("interface %s: %w", spec.Name, err)
@@ -236,6 +239,7 @@ func (p *Plane) create(spec *dataplane.Interface) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.port = port
 	if err := d.make(spec); err != nil {
 		d.gone = true
 		return errors.Join(fmt.Errorf("interface %s: %w", spec.Name, err), p.forget(d))

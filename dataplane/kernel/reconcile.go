@@ -149,6 +149,9 @@ func (d *device) missStates(have map[xfrm.ID]xfrm.State) {
 	}
 }
 
+// kinds are those of our links.
+var kinds = []string{"xfrm", "gre", "ip6gre"}
+
 // sweep removes what a former run of this node left: links by alias and kind, states and policies by
 // the tag of their identifiers. Others' are not touched.
 func (p *Plane) sweep() error {
@@ -158,7 +161,7 @@ func (p *Plane) sweep() error {
 	}
 	var old []uint32
 	for _, l := range there {
-		if p.opt.Alias != "" && len(l.alias) > len(p.opt.Alias) && l.alias[:len(p.opt.Alias)] == p.opt.Alias && (l.kind == "xfrm" || l.kind == "gre") {
+		if p.opt.Alias != "" && len(l.alias) > len(p.opt.Alias) && l.alias[:len(p.opt.Alias)] == p.opt.Alias && slices.Contains(kinds, l.kind) {
 			old = append(old, l.index)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -124,7 +125,7 @@ func newRig(t *testing.T) *rig {
 		both = append(both, fmt.Sprintf("rule add iif %s lookup %d", name, 100+i), fmt.Sprintf("route add default dev h%s table %d", name, 100+i))
 	}
 	ip(t, append(lines, both...)...)
-	ipFamily(t, "-6", both...)
+	ipFamily(t, "-6", append(both, "addr add 2001:db8:f::1/64 dev net0 nodad")...)
 	var err error
 	if r.packets, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0); err != nil {
 		t.Fatal(err)
@@ -185,10 +186,21 @@ func (r *rig) Send(name string, packet []byte) {
 			r.routed[name] = l.index
 		}
 	}
-	to := &unix.SockaddrLinklayer{Protocol: kind<<8 | kind>>8, Ifindex: int(l.index), Halen: 0}
-	if err := unix.Sendto(r.packets, packet, 0, to); err != nil && err != unix.ENOBUFS && err != unix.ENETDOWN {
+	if err := sendLink(r.packets, packet, l.index, kind); err != 0 && err != unix.ENOBUFS && err != unix.ENETDOWN {
 		r.t.Errorf("send by %s: %v", name, err)
 	}
+}
+
+// sendLink is sendto with an address as long as the longest of a link, 16 octets of ip6gre: a struct
+// sockaddr_ll has room for eight, and the kernel refuses less than the device has.
+func sendLink(fd int, packet []byte, index uint32, kind uint16) unix.Errno {
+	var to [12 + 32]byte
+	binary.NativeEndian.PutUint16(to[:], unix.AF_PACKET)
+	binary.BigEndian.PutUint16(to[2:], kind)
+	binary.NativeEndian.PutUint32(to[4:], index)
+	_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&packet[0])), uintptr(len(packet)), 0,
+		uintptr(unsafe.Pointer(&to)), uintptr(len(to)))
+	return errno
 }
 
 // Received is what came to the host: it was forwarded, which is undone.

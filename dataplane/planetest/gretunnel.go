@@ -11,12 +11,11 @@ import (
 
 // greEnds are pairs of ends of GRE in tunnel mode: ours, which the host must have, and one that is not
 // the peer's outer address, as behind a NAT.
-func (b *bench) greEnds() [][2]netip.Addr {
-	all := [][2]netip.Addr{{hub.Addr(), netip.MustParseAddr("10.7.7.7")}}
-	if !b.Kernel { // which takes IPv4 ends only
-		all = append(all, [2]netip.Addr{netip.MustParseAddr("2001:db8:f::1"), netip.MustParseAddr("2001:db8:f::7")})
+func greEnds() [][2]netip.Addr {
+	return [][2]netip.Addr{
+		{hub.Addr(), netip.MustParseAddr("10.7.7.7")},
+		{netip.MustParseAddr("2001:db8:f::1"), netip.MustParseAddr("2001:db8:f::7")},
 	}
-	return all
 }
 
 // greTunnel is a child of GRE in tunnel mode between two ends.
@@ -59,7 +58,7 @@ func delivered(t *testing.T, p []byte, src, dst netip.Addr) []byte {
 }
 
 func testGRETunnel(t *testing.T, b *bench) {
-	for i, ends := range b.greEnds() {
+	for i, ends := range greEnds() {
 		child := greTunnel(0x1001+uint32(i)*16, ends)
 		spec := NewInterface("fvt0", child)
 		spec.Mode = dataplane.GRE
@@ -136,7 +135,7 @@ func (b *bench) carriesGRETunnel(e *End, ends [2]netip.Addr) {
 func (b *bench) refusesSameEnds() {
 	b.t.Helper()
 	for i, name := range []string{"fvt0", "fvt1"} {
-		spec := NewInterface(name, greTunnel(0x1101+uint32(i), b.greEnds()[0]))
+		spec := NewInterface(name, greTunnel(0x1101+uint32(i), greEnds()[0]))
 		spec.Mode = dataplane.GRE
 		err := b.Plane.Apply(spec)
 		if refused := err != nil; refused != (b.Kernel && i == 1) {
