@@ -50,8 +50,9 @@ type Config struct {
 	IKEPort  uint16 // of the peers
 	// LocalTo is the address this host would use towards a peer.
 	LocalTo func(netip.Addr) (netip.Addr, error)
-	// Owner is the interface that has an address, "" when none has; nil: it is not looked for.
-	Owner func(netip.Addr) (string, error)
+	// Owner is the interface that has an address in the routing domain of a VRF, "" when none has; nil: it
+	// is not looked for.
+	Owner func(a netip.Addr, vrf string) (string, error)
 	// Inside are told of the tunnel, in this order.
 	Inside []Inside
 	Tracks Tracks // nil: there are none, and all are down

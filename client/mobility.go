@@ -131,6 +131,6 @@ func (w surroundings) here(a netip.Addr) bool {
 	if w.cfg.Owner == nil {
 		return true
 	}
-	owner, err := w.cfg.Owner(a)
+	owner, err := w.cfg.Owner(a, w.cfg.Client.Tunnel.FrontVRF)
 	return err != nil || owner != ""
 }

@@ -209,7 +209,7 @@ func (s *session) refusal() string {
 		return ""
 	}
 	for _, a := range s.pushed.Addresses {
-		owner, err := s.client.cfg.Owner(a)
+		owner, err := s.client.cfg.Owner(a, s.client.cfg.Client.Tunnel.VRF)
 		if err != nil {
 			s.client.cfg.Log.Warn("look for an address on other interfaces", "client", s.client.Name(), "address", a.String(), "err", err)
 		} else if owner != "" && owner != s.client.cfg.Client.Tunnel.Name {

@@ -11,6 +11,7 @@ type DNS struct {
 	Enabled bool         // the section stands in the file
 	Listen  []string     // interfaces; empty: the inside interfaces of the clients
 	Default []netip.Addr // servers for names of no view; empty: those of /etc/resolv.conf
+	VRF     string       // where those servers are; empty: the default routing domain
 	Lists   []NameList   // in the order of the file
 }
 
@@ -31,6 +32,7 @@ type rawDNS struct {
 	header
 	listen   []given[string]
 	defaults []given[netip.Addr]
+	vrf      given[string]
 	lists    []entry[rawNameList]
 }
 
@@ -38,6 +40,7 @@ func (d *rawDNS) keys() []key {
 	return []key{
 		{name: "listen", part: oneOrListOf(&d.listen, interfacePart), otherwise: "the inside interfaces of the clients", example: "[eth1]", doc: "Interfaces whose hosts are served, over UDP and TCP port 53 of both families."},
 		{name: "default-servers", part: oneOrListOf(&d.defaults, unicast), otherwise: "those of /etc/resolv.conf", example: "[9.9.9.9, \"2620:fe::fe\"]", doc: "Servers for all names outside the domains of a connected client; at most 8."},
+		{name: "vrf", part: named(&d.vrf, interfaceName), otherwise: "the default routing domain", example: "internet", doc: "VRF in which the default servers are asked (`ip name-server vrf`). The servers that a hub pushes are asked by its tunnel, in whatever VRF that is."},
 		{name: "name-lists", part: mapOf(&d.lists, "name-list", word, func(v *rawNameList) part { return object(v) }), doc: "Domains besides those that a hub pushes, in effect while the client is connected."},
 	}
 }
@@ -76,7 +79,13 @@ func domainPart(v *given[string]) part {
 }
 
 func (r *reader) dns(raw *rawDNS, cfg *Config) DNS {
-	d := DNS{Enabled: raw.seen, Listen: r.insideInterfaces(raw.listen, "dns listen", cfg), Default: r.nameServers(raw.defaults, "default-servers")}
+	d := DNS{Enabled: raw.seen, Listen: r.insideInterfaces(raw.listen, "dns listen", cfg), Default: r.nameServers(raw.defaults, "default-servers"), VRF: raw.vrf.v}
+	r.vrfOnHost(raw.vrf, "dns")
+	for _, s := range raw.defaults {
+		if s.ok && raw.vrf.ok && s.v.IsLoopback() {
+			r.fail(s.at, "name a server on the network, or remove vrf", "default-servers: no packet of VRF %s reaches %s, which is in no VRF", raw.vrf.v, s.v)
+		}
+	}
 	for i := range raw.lists {
 		l, in := &raw.lists[i].v, "name-list "+raw.lists[i].name
 		if l.client.ok && cfg.Clients[l.client.v] == nil {

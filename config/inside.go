@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // insideKey is where a client says which interfaces the hosts behind it are on.
 func insideKey(into *[]given[string]) key {
 	return key{
@@ -27,4 +29,16 @@ func (r *reader) inside(raw []given[string], tunnel, in string) []string {
 		out = append(out, v.v)
 	}
 	return out
+}
+
+// insideOfVRFs refuses what a hub pushed for the hosts of one VRF to be given to those of others: without a
+// list of interfaces it is for all.
+func (r *reader) insideOfVRFs(raw []entry[rawClient], cfg *Config) {
+	served := cfg.DNS.Enabled || slices.ContainsFunc(cfg.DHCPPools, func(p *DHCPPool) bool { return p.ImportDNS || p.ImportWINS || p.ImportDomain })
+	for i := range raw {
+		c := cfg.Clients[raw[i].name]
+		if served && c.Tunnel != nil && c.Tunnel.VRF != "" && len(c.Inside) == 0 {
+			r.fail(raw[i].at, "inside: [eth1]", "client %s has its tunnel in VRF %s and no inside: hosts of every VRF would be served with what its hub pushes", c.Name, c.Tunnel.VRF)
+		}
+	}
 }

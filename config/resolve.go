@@ -38,6 +38,7 @@ func (r *reader) resolve(raw *rawConfig) *Config {
 	cfg.DNS = r.dns(&raw.dns, cfg)
 	cfg.DHCPPools = r.dhcpPools(raw.dhcpPools, cfg)
 	cfg.NAT = r.nat(raw.nat, raw.tunnels, cfg)
+	r.insideOfVRFs(raw.clients, cfg)
 	r.usedBy(raw.ikev2.profiles, cfg.Clients)
 	r.unusedTunnels(raw.tunnels, cfg.Clients)
 	r.usedAAA(&raw.aaa, cfg)

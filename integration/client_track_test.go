@@ -115,11 +115,14 @@ metrics:`)
 	}
 }
 
-// hosts gives a namespace an /etc/hosts of its own (ip-netns(8)).
-func hosts(t *testing.T, namespace, text string) {
+// hosts gives a namespace an /etc/hosts of its own.
+func hosts(t *testing.T, namespace, text string) { t.Helper(); etc(t, namespace, "hosts", text) }
+
+// etc gives a namespace a file in /etc of its own (ip-netns(8)).
+func etc(t *testing.T, namespace, file, text string) {
 	t.Helper()
 	dir := filepath.Join("/etc/netns", namespace)
-	must(t, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "hosts"), []byte(text), 0o600))
+	must(t, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
 	t.Cleanup(func() {
 		_ = os.RemoveAll(dir)
 		_ = os.Remove("/etc/netns") // if nobody else uses it

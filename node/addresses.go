@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"flexvpn/config"
@@ -63,9 +65,19 @@ func (n *Node) addressesChanged() {
 // counts as there.
 func (n *Node) ownAddresses() (out []netip.Addr) {
 	for _, a := range n.cfg.IKEv2.Addresses {
-		if owner, err := n.addressOwner(a); err != nil || owner != "" {
+		if n.has(a) {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+// has reports whether this host has an address, in no VRF or in one that IKE listens in.
+func (n *Node) has(a netip.Addr) bool {
+	for _, vrf := range append(slices.Sorted(maps.Keys(n.cfg.IKEv2.ListenVRF)), "") {
+		if owner, err := n.addressOwner(a, vrf); err != nil || owner != "" {
+			return true
+		}
+	}
+	return false
 }

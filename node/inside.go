@@ -13,7 +13,9 @@ import (
 	"flexvpn/client/dhcp"
 	"flexvpn/client/dns"
 	"flexvpn/client/nat"
+	"flexvpn/dataplane/rtnl"
 	"flexvpn/ops/view"
+	"flexvpn/vtemplate"
 )
 
 // inside is what this node serves to the hosts behind its clients. It hands what a session says of its
@@ -117,19 +119,21 @@ func (in *inside) interfaceOf(a netip.Addr) string {
 	return ""
 }
 
-// interfaces are those that hosts are on: the ones that the configuration names, else those that every
-// client names, else all but the loopback, the tunnels, the hub's virtual-access interfaces and the
-// interfaces that tunnels leave by.
+// interfaces are those that hosts are on: the ones that the configuration names, else those that the
+// clients name, and if one names none all but the loopback, the tunnels, the hub's virtual-access
+// interfaces, the interfaces that tunnels leave by, and what belongs to a VRF.
 func (in *inside) interfaces(configured []string) []string {
 	if len(configured) > 0 {
 		return configured
 	}
 	var named []string
+	open := false
 	for _, c := range in.n.cfg.Clients {
-		if len(c.Inside) == 0 {
-			return in.allButOutside()
-		}
 		named = append(named, c.Inside...)
+		open = open || len(c.Inside) == 0
+	}
+	if open {
+		named = append(named, in.allButOutside()...)
 	}
 	slices.Sort(named)
 	return slices.Compact(named)
@@ -143,8 +147,12 @@ func (in *inside) allButOutside() (out []string) {
 	if err != nil {
 		return in.last // a list that could not be had closes no listener
 	}
+	vrfs := map[int]bool{}
 	for _, l := range links {
-		if l.Kind == "tun" && strings.HasPrefix(l.Name, "va") || l.Name == "lo" || slices.Contains(outside, l.Name) {
+		vrfs[l.Index] = l.Kind == "vrf"
+	}
+	for _, l := range links {
+		if vrfs[l.Index] || vrfs[l.Master] || isOurs(l) || l.Name == "lo" || slices.Contains(outside, l.Name) {
 			continue
 		}
 		out = append(out, l.Name)
@@ -152,6 +160,9 @@ func (in *inside) allButOutside() (out []string) {
 	in.last = out
 	return out
 }
+
+// isOurs reports whether a plane of ours made a link.
+func isOurs(l rtnl.Link) bool { return strings.HasPrefix(l.Alias, vtemplate.AliasPrefix) }
 
 // outside are the tunnels and their sources. The source of a tunnel that has not been up yet is where
 // its peers' packets would leave.
@@ -169,7 +180,7 @@ func (in *inside) outside() (out []string) {
 			if !to.IsValid() {
 				to = somewhere // its name may not be resolvable yet
 			}
-			if r, err := in.n.rtnl.RouteTo(to); err == nil {
+			if r, err := in.n.rtnl.RouteInVRF(to, c.Tunnel.FrontVRF); err == nil {
 				out = append(out, r.Interface)
 			}
 		}

@@ -42,7 +42,7 @@ func dhcpPool(p *config.DHCPPool) dhcp.Pool {
 
 func (in *inside) dhcpUp(u client.TunnelUp) {
 	if in.dhcp != nil {
-		in.dhcp.Up(dhcp.Import{Client: u.Client, DNS: u.Pushed.DNS, WINS: u.Pushed.WINS, Domain: u.Pushed.DefDomain})
+		in.dhcp.Up(dhcp.Import{Client: u.Client, Inside: u.Inside, DNS: u.Pushed.DNS, WINS: u.Pushed.WINS, Domain: u.Pushed.DefDomain})
 	}
 }
 

@@ -18,10 +18,11 @@ func (in *inside) buildDNS() error {
 	}
 	c := dns.Config{
 		Interfaces: func() []string { return in.interfaces(cfg.Listen) }, Changed: changed,
-		Default: func() []netip.Addr { return cfg.Default },
-		RouteTo: in.routeTo,
-		Log:     in.n.log,
-		Trace:   func(host string, line func() string) { in.n.debug.Say(view.TopicDNS, host, line) },
+		Default:    func() []netip.Addr { return cfg.Default },
+		DefaultVRF: cfg.VRF,
+		RouteTo:    in.routeTo,
+		Log:        in.n.log,
+		Trace:      func(host string, line func() string) { in.n.debug.Say(view.TopicDNS, host, line) },
 	}
 	if len(cfg.Default) == 0 {
 		c.Default = (&resolvConf{path: "/etc/resolv.conf"}).servers

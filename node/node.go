@@ -310,7 +310,7 @@ func (n *Node) buildClients() error {
 			return fmt.Errorf("client %s: %w", c.Name, err)
 		}
 		n.clients = append(n.clients, client.New(client.Config{
-			Client: c, Profile: p, Start: n.starter(c.Tunnel.FrontVRF), Plane: n.plane, Routes: n.routes, Resolver: net.DefaultResolver,
+			Client: c, Profile: p, Start: n.starter(c.Tunnel.FrontVRF), Plane: n.plane, Routes: n.routes, Resolver: resolverIn(c.Tunnel.FrontVRF),
 			Groups: groups, Log: n.log, Node: n.cfg.Node, Version: n.banner(), IKEPort: n.cfg.IKEv2.Port, LocalTo: n.localTo(c.Tunnel.FrontVRF),
 			Owner: n.addressOwner, Tracks: n.tracks, Source: n.sourceOf(c.Tunnel.FrontVRF), Trace: n.traceClient, Inside: []client.Inside{n.inside},
 		}))
@@ -318,12 +318,12 @@ func (n *Node) buildClients() error {
 	return nil
 }
 
-// addressOwner is the interface that has an address.
-func (n *Node) addressOwner(a netip.Addr) (string, error) {
+// addressOwner is the interface that has an address in the routing domain of a VRF.
+func (n *Node) addressOwner(a netip.Addr, vrf string) (string, error) {
 	if n.cfg.DataPlane == config.PlaneNone {
 		return "", nil
 	}
-	return n.rtnl.Owner(a)
+	return n.rtnl.Owner(a, vrf)
 }
 
 // serve runs all tasks until ctx ends or one fails.

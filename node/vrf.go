@@ -1,8 +1,12 @@
 package node
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"syscall"
 
 	"flexvpn/client"
 	"flexvpn/dataplane"
@@ -24,6 +28,25 @@ func (n *Node) localTo(vrf string) func(peer netip.Addr) (netip.Addr, error) {
 		}
 		return r.Source, nil
 	}
+}
+
+// resolverIn looks up the names of hubs in a tunnel's front-door VRF, where the hubs are, too. A resolver
+// of this machine (127.0.0.53) is in no VRF.
+func resolverIn(vrf string) *net.Resolver {
+	if vrf == "" {
+		return net.DefaultResolver
+	}
+	bound := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = syscall.BindToDevice(int(fd), vrf) })
+		return errors.Join(err, failed)
+	}}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
+		if to, err := netip.ParseAddrPort(server); err == nil && to.Addr().IsLoopback() {
+			return new(net.Dialer).DialContext(ctx, network, server)
+		}
+		return bound.DialContext(ctx, network, server)
+	}}
 }
 
 // starter begins SAs in a VRF.

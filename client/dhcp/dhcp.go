@@ -48,6 +48,7 @@ type Host struct {
 // An Import is what a client's hub pushed for hosts.
 type Import struct {
 	Client    string
+	Inside    []string // interfaces whose hosts it is for; empty: all
 	DNS, WINS []netip.Addr
 	Domain    string
 }
@@ -171,12 +172,14 @@ func (s *Server) Down(client string, wanted bool) {
 	delete(s.imports, client)
 }
 
-// imported are the imports in the order of their clients' names.
-func (s *Server) imported() (out []Import) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(s.imports)) {
-		out = append(out, s.imports[name])
+// imported are the imports for the hosts of a pool, in the order of their clients' names.
+func (p *server) imported() (out []Import) {
+	p.Server.mu.Lock()
+	defer p.Server.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.imports)) {
+		if i := p.imports[name]; len(i.Inside) == 0 || slices.Contains(i.Inside, p.pool.Interface) {
+			out = append(out, i)
+		}
 	}
 	return out
 }

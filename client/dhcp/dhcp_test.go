@@ -203,6 +203,10 @@ func TestWhatAHubPushesReachesHostsWhenTheyRenew(t *testing.T) {
 		if got := renew(); got != "[10.10.210.11 10.10.210.12] example.org []" {
 			t.Errorf("after a change the host is told %s", got)
 		}
+		w.Up(Import{Client: "elsewhere", Inside: []string{"eth2"}, WINS: []netip.Addr{a("10.10.210.13")}, Domain: "corp.example"})
+		if got := renew(); got != "[10.10.210.11 10.10.210.12] example.org []" || len(w.view(time.Now()).Import) != 2 {
+			t.Errorf("with a client whose hosts are behind another interface the host is told %s", got)
+		}
 		w.Down("flex1", true)
 		w.Down("flex2", false)
 		if got := renew(); got != "[10.10.210.11] example.org []" {

@@ -27,6 +27,9 @@ type Config struct {
 	Changed <-chan struct{}
 	// Default are the servers for names of no view; asked for each query, so it must be cheap.
 	Default func() []netip.Addr
+	// DefaultVRF is the VRF in which those are asked; empty: the default routing domain. Servers of this
+	// machine itself are in none.
+	DefaultVRF string
 	// Lists are domains that were configured for a client, besides those that its hub pushes.
 	Lists []List
 	// RouteTo is the interface by which packets to an address leave, in the routing domain of a tunnel.
@@ -35,8 +38,8 @@ type Config struct {
 	// Trace is told of each query from a host, and of each view of a client that comes and goes; it calls
 	// line only while somebody follows them.
 	Trace func(about string, line func() string)
-	// Dial opens a connection to a server; device is the tunnel it must not leave by another way, or
-	// empty. Nil: the network.
+	// Dial opens a connection to a server; device is the tunnel, or the VRF, that it must not leave by
+	// another way, or empty. Nil: the network.
 	Dial func(ctx context.Context, network string, server netip.AddrPort, device string) (net.Conn, error)
 }
 

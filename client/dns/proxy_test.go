@@ -132,6 +132,19 @@ func TestOnlyInsideInterfacesHaveTheView(t *testing.T) {
 	})
 }
 
+// The default servers are asked in their VRF, the pushed ones by their tunnel, and a server of this machine
+// in none.
+func TestDefaultServersInAVRF(t *testing.T) {
+	connected(t, nil, func(w *world) {
+		w.cfg.DefaultVRF = "internet"
+		w.want("a.example.org.", "NOERROR 198.51.100.1/60", "internet 192.0.2.53 udp a.example.org.")
+		w.want("a.example.net.", "NOERROR 10.0.0.5/60", "tunnel1 192.168.10.5 udp a.example.net.")
+		w.cfg.Default = func() []netip.Addr { return addrs("127.0.0.53") }
+		w.serve("127.0.0.53", gives("198.51.100.2", 60))
+		w.want("b.example.org.", "NOERROR 198.51.100.2/60", "127.0.0.53 udp b.example.org.")
+	})
+}
+
 func TestConfiguredLists(t *testing.T) {
 	lists := []List{
 		{Name: "corp", Client: "flex1", Domains: []string{"corp.example"}},

@@ -157,7 +157,11 @@ func query(question dns.Question, do, cd bool) *dns.Msg {
 // over asks one server once. The socket is connected, so the kernel lets nothing in from elsewhere, and
 // its port is random like the id (RFC 5452 section 9).
 func (p *Proxy) over(ctx context.Context, network string, q *dns.Msg, s server) (*dns.Msg, error) {
-	raw, err := p.cfg.Dial(ctx, network, netip.AddrPortFrom(s.addr, port), s.device)
+	device := s.device
+	if device == "" && !s.addr.IsLoopback() {
+		device = p.cfg.DefaultVRF
+	}
+	raw, err := p.cfg.Dial(ctx, network, netip.AddrPortFrom(s.addr, port), device)
 	if err != nil {
 		return nil, err
 	}

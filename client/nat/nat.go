@@ -100,8 +100,12 @@ func (n *NAT) make() error {
 		chain := c.AddChain(&nftables.Chain{
 			Name: chainName, Table: n.table.Ref(), Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 		})
+		hosts, err := n.addHosts(c)
+		if err != nil {
+			return err
+		}
 		for i, r := range n.cfg.Rules {
-			for _, e := range r.expressions() {
+			for _, e := range append(r.expressions(), r.fromVRFs(hosts)...) {
 				c.AddRule(&nftables.Rule{Table: n.table.Ref(), Chain: chain, Exprs: e, UserData: mark(i)})
 			}
 		}

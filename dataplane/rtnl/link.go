@@ -19,6 +19,8 @@ type Link struct {
 	Kind  string // tun, veth, …
 	MTU   int
 	Up    bool // administratively
+	// Master is the index of the bridge or VRF that it is a port of; 0: none.
+	Master int
 }
 
 // addrGenNone keeps the kernel from inventing a link-local address (IN6_ADDR_GEN_MODE_NONE): an
@@ -60,7 +62,7 @@ func (c *Conn) Up(name string) bool {
 
 func linkOf(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, Alias: a.Alias, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}
+	return Link{Index: a.Index, Name: a.Name, Alias: a.Alias, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Master: a.MasterIndex}
 }
 
 // SetLink gives a link its MTU and alias, no link-local address, and brings it up or down.

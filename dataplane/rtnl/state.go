@@ -31,11 +31,7 @@ func (c *Conn) LinkState(name string) (LinkState, error) {
 	}
 	a := l.Attrs()
 	s := LinkState{Index: a.Index, Exists: true, Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_RUNNING != 0}
-	if a.MasterIndex != 0 {
-		if master, err := c.h.LinkByIndex(a.MasterIndex); err == nil && master.Type() == "vrf" {
-			s.VRF = master.Attrs().Name
-		}
-	}
+	s.VRF = c.vrfOf(l)
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(l, family) })
 		if err != nil {
