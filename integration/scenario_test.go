@@ -42,6 +42,12 @@ const starPSK = "a test secret, not for use\n"
 
 func (s *star) hub(name, pools string) *flexvpn {
 	s.t.Helper()
+	return s.hubWith(name, pools, "")
+}
+
+// hubWith starts a hub with more in its configuration.
+func (s *star) hubWith(name, pools, more string) *flexvpn {
+	s.t.Helper()
 	return startFlexvpn(s.t, s.nodes[name], "hub", s.dataplane()+`node: `+name+`
 ikev2:
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
@@ -62,7 +68,7 @@ pools:
 virtual-templates:
   1: {mode: auto, address: [10.1.1.1/32, "2001:db8:fff::1/128"], mtu: 1400, adjust-mss: 1360}
 metrics: {listen: "127.0.0.1:9464"}
-`, map[string][]byte{"psk": []byte(starPSK)})
+`+more, map[string][]byte{"psk": []byte(starPSK)})
 }
 
 func (s *star) dataplane() string {
