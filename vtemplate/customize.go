@@ -23,11 +23,12 @@ type Catalog struct {
 // when nothing differs.
 func (c Catalog) Customize(t *config.VirtualTemplate, a *authz.Attributes) (*config.VirtualTemplate, error) {
 	var all []authz.Value[Override]
-	for s, v := range map[Setting]authz.Value[string]{
-		SetVRF: a.VRF, SetAccessIn: a.FilterIn, SetAccessOut: a.FilterOut, SetPolicyIn: a.QoSIn, SetPolicyOut: a.QoSOut,
-	} {
-		if v.IsSet() {
-			all = append(all, authz.Value[Override]{V: Override{Setting: s, Word: v.V}, Origin: v.Origin})
+	for _, named := range [...]struct {
+		setting Setting
+		value   *authz.Value[string]
+	}{{SetVRF, &a.VRF}, {SetAccessIn, &a.FilterIn}, {SetAccessOut, &a.FilterOut}, {SetPolicyIn, &a.QoSIn}, {SetPolicyOut, &a.QoSOut}} {
+		if v := named.value; v.IsSet() {
+			all = append(all, authz.Value[Override]{V: Override{Setting: named.setting, Word: v.V}, Origin: v.Origin})
 		}
 	}
 	slices.SortFunc(all, func(x, y authz.Value[Override]) int { return int(x.V.Setting) - int(y.V.Setting) })
