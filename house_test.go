@@ -68,6 +68,7 @@ var house = map[string]room{
 
 	"dataplane/kernel":       {ours: "dataplane dataplane/kernel/nlmsg dataplane/kernel/xfrm secret", foreign: "golang.org/x/sys"},
 	"dataplane/kernel/nlmsg": {foreign: "golang.org/x/sys"},
+	"dataplane/kernel/nlmsg/nlmsgtest": {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
 	"dataplane/kernel/xfrm":  {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
 }
 

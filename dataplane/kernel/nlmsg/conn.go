@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +19,11 @@ const patience = 60 * time.Second
 // Conn is a socket for requests. It is safe for concurrent use; requests wait for each other.
 type Conn struct {
 	port uint32
-	fd   int
 
-	mu  sync.Mutex // guards these, and the order of requests
-	seq uint32
-	buf []byte
+	mu     sync.Mutex // guards these, and the order of requests
+	socket Socket
+	seq    uint32
+	buf    []byte
 }
 
 // Open opens a socket of a netlink family in the network namespace of the calling thread.
@@ -35,7 +36,7 @@ func Open(family int) (*Conn, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &t); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return &Conn{fd: fd, port: portID(fd), buf: make([]byte, 1<<16)}, nil
+	return &Conn{socket: descriptor(fd), port: portID(fd), buf: make([]byte, 1<<16)}, nil
 }
 
 func socket(family, flags int) (int, error) {
@@ -72,7 +73,7 @@ func portID(fd int) uint32 {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return unix.Close(c.fd)
+	return c.socket.Close()
 }
 
 // A batch is at most so many messages and, but for one long message, so many octets.
@@ -111,7 +112,7 @@ func (c *Conn) batch(messages []*Message) error {
 		}
 		b = m.appendTo(b, ack, c.seq, c.port)
 	}
-	if err := unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := c.socket.Send(b); err != nil {
 		return fmt.Errorf("%s: send: %w", messages[0].What, err)
 	}
 	var failed error
@@ -140,12 +141,12 @@ func absent(err error) bool {
 
 func (c *Conn) receive() ([]Reply, error) {
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buf, 0)
+		n, err := c.socket.Receive(c.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN):
-			return nil, fmt.Errorf("the kernel did not answer within %s", patience)
+			return nil, fmt.Errorf("the kernel did not answer within %s: %w", patience, unix.ETIMEDOUT)
 		case err != nil:
 			return nil, fmt.Errorf("receive: %w", err)
 		}
@@ -201,7 +202,7 @@ func (c *Conn) get(m *Message, each func(Reply)) (again bool, err error) {
 	if !dump {
 		ack = unix.NLM_F_ACK
 	}
-	if err := unix.Sendto(c.fd, m.appendTo(nil, ack, c.seq, c.port), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := c.socket.Send(m.appendTo(nil, ack, c.seq, c.port)); err != nil {
 		return false, fmt.Errorf("%s: send: %w", m.What, err)
 	}
 	for {
@@ -262,6 +263,9 @@ func (w *Watch) Next() ([]Reply, error) {
 	}
 	return split(w.buf[:max(n, 0)]), err
 }
+
+// SyscallConn is the socket itself.
+func (w *Watch) SyscallConn() (syscall.RawConn, error) { return w.file.SyscallConn() }
 
 // Close ends a waiting Next.
 func (w *Watch) Close() error { return w.file.Close() }
