@@ -9,6 +9,10 @@ import (
 // ErrClosed is what a plane answers after Close.
 var ErrClosed = errors.New("the data plane is closed")
 
+// ErrNameTaken is in the error of a plane that cannot make an interface because a device that is not
+// its own has the name. That device was not touched, and another name may be tried.
+var ErrNameTaken = errors.New("somebody else has a device of this name")
+
 // Limits of an interface.
 const (
 	maxName         = 15  // IFNAMSIZ less its NUL

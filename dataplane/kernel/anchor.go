@@ -27,6 +27,12 @@ func (p *Plane) peer(n uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// numberOf is the interface whose V an address is.
+func (p *Plane) numberOf(v netip.Addr) uint32 {
+	first, b := p.opt.Range.Masked().Addr().As4(), v.As4()
+	return binary.BigEndian.Uint32(b[:]) - binary.BigEndian.Uint32(first[:]) - 1
+}
+
 func (p *Plane) anchorName() string { return fmt.Sprintf("flexvpn-%03x", p.tag>>20) }
 
 // makeAnchor makes the device when the first GRE interface needs it.
@@ -40,9 +46,12 @@ func (p *Plane) makeAnchor() error {
 		name: p.anchorName(), index: indexShift | p.tag>>3&0x0ff00000, mtu: 65535, mode: dataplane.IPsec, ifID: p.tag,
 		alias: p.opt.Alias + "inner addresses of GRE",
 	}
-	all := append(l.create(),
+	all := append(l.raise(),
 		address(unix.RTM_NEWADDR, l.index, netip.PrefixFrom(p.local(), 32), unix.RT_SCOPE_HOST), // never chosen as a source
 		route(unix.RTM_NEWROUTE, p.opt.Range.Masked(), l.index))
+	if err := p.rtnl.Do(l.create()); err != nil {
+		return fmt.Errorf("device %s of the invented addresses: %w", l.name, explain(err))
+	}
 	if err := p.rtnl.Do(all...); err != nil {
 		return errors.Join(fmt.Errorf("device %s of the invented addresses: %w", l.name, explain(err)), p.rtnl.Do(deleteLinks([]uint32{l.index})...))
 	}
@@ -67,8 +76,9 @@ func (p *Plane) clearRange() error {
 		return fmt.Errorf("the range %s of invented addresses: must be IPv4 and have room, /30 at most", p.opt.Range)
 	}
 	var met netip.Prefix
-	err := p.routes(func(dst netip.Prefix, _ uint8) {
-		if dst.Bits() > 0 && dst.Overlaps(p.opt.Range) {
+	err := p.routes(func(dst netip.Prefix, by uint8) {
+		former := by == protocol && dst.IsSingleIP() // to a front-door VRF
+		if dst.Bits() > 0 && dst.Overlaps(p.opt.Range) && !former {
 			met = dst
 		}
 	})

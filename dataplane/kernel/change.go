@@ -23,20 +23,26 @@ func (d *device) apply(spec *dataplane.Interface) error {
 	if d.gone {
 		return fmt.Errorf("interface %s: it was removed meanwhile", d.name)
 	}
-	if err := d.change(spec); err != nil {
-		return fmt.Errorf("interface %s: %w", d.name, explain(err))
+	err := d.change(spec)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = explain(err)
+	if isHalfDone(err) {
+		d.giveUp("a change of it failed half-way: " + err.Error())
+	}
+	return fmt.Errorf("interface %s: %w", d.name, err)
 }
 
 // undo is what has to be done again, the latest first.
 type undo []func() error
 
 func (u undo) run(err error) error {
+	var errs []error
 	for _, f := range slices.Backward(u) {
-		err = errors.Join(err, f())
+		errs = append(errs, f())
 	}
-	return err
+	return undone(err, errors.Join(errs...))
 }
 
 func (d *device) change(spec *dataplane.Interface) error {
@@ -102,21 +108,21 @@ func (d *device) changeLink(spec *dataplane.Interface) (func() error, error) {
 	}
 	undo := func() error { return d.plane.rtnl.Do(back...) }
 	if err := d.plane.rtnl.Do(do...); err != nil {
-		return nil, errors.Join(err, undo())
+		return nil, undone(err, undo())
 	}
 	return undo, nil
 }
 
 func (d *device) addStates(pl *plan) (func() error, error) {
 	undo := func() error {
-		var all []*nlmsg.Message
+		var ids []xfrm.ID
 		for _, c := range pl.added {
-			all = append(all, c.in.Delete(), c.out.Delete())
+			ids = append(ids, c.in.ID, c.out.ID)
 		}
-		return d.plane.xfrm.Do(all...)
+		return d.takeBack(ids)
 	}
 	if err := d.install(pl.keyed); err != nil {
-		return nil, errors.Join(err, undo())
+		return nil, undone(err, undo())
 	}
 	return undo, nil
 }
@@ -144,7 +150,7 @@ func (d *device) limit(pl *plan, spec *dataplane.Interface) (func() error, error
 	}
 	undo := func() error { return set(before) }
 	if err := set(after); err != nil {
-		return nil, errors.Join(err, undo())
+		return nil, undone(err, undo())
 	}
 	return undo, nil
 }
@@ -154,7 +160,7 @@ func (d *device) switchPolicies(want map[xfrm.PolicyKey]xfrm.Policy) (func() err
 	have := d.policies
 	undo := func() error { return d.plane.xfrm.Do(differences(want, have)...) }
 	if err := d.plane.xfrm.Do(differences(have, want)...); err != nil {
-		return nil, errors.Join(err, undo())
+		return nil, undone(err, undo())
 	}
 	return undo, nil
 }

@@ -219,7 +219,9 @@ func limit(v uint64) uint64 {
 	return v
 }
 
-// make makes everything of a new device. On error nothing is left.
+// make makes everything of a new device. Its link comes first, where a clash with somebody else's device
+// shows before anything of his was touched; it comes up last, so that no packet finds it without states
+// and policies. On error nothing is left, or the error says what.
 func (d *device) make(spec *dataplane.Interface) error {
 	pl, err := d.plan(spec)
 	if err != nil {
@@ -229,22 +231,28 @@ func (d *device) make(spec *dataplane.Interface) error {
 	if err := d.plane.claim(d, spis); err != nil {
 		return err
 	}
-	link, err := d.makeLink(spec)
+	link, raise, err := d.makeLink(spec)
 	if err != nil {
 		d.plane.release(d, spis)
 		return err
 	}
+	if err := d.plane.rtnl.Do(link); errors.Is(err, unix.EEXIST) {
+		d.plane.release(d, spis)
+		return d.clash(err)
+	} else if err != nil {
+		d.plane.release(d, spis)
+		return undone(explain(err), d.plane.deleteLink(d.index))
+	}
 	policies := d.wantedPolicies(spec)
-	// States and policies first: no packet finds the device without them.
 	if err = d.install(pl.keyed); err == nil {
 		err = d.plane.xfrm.Do(differences(nil, policies)...)
 	}
 	if err == nil {
-		err = d.plane.rtnl.Do(link...)
+		err = d.plane.rtnl.Do(raise...)
 	}
 	d.commit(spec, pl, policies)
 	if err != nil {
-		return errors.Join(explain(err), d.dismantle())
+		return undone(explain(err), d.abandon())
 	}
 	return nil
 }
@@ -270,31 +278,31 @@ func (d *device) commit(spec *dataplane.Interface, pl *plan, policies map[xfrm.P
 	d.spec.Addresses = slices.Clone(spec.Addresses)
 }
 
-// makeLink are the messages that make the link with its addresses.
-func (d *device) makeLink(spec *dataplane.Interface) ([]*nlmsg.Message, error) {
+// makeLink are the messages that make the link, and those that bring it up with its addresses.
+func (d *device) makeLink(spec *dataplane.Interface) (create *nlmsg.Message, raise []*nlmsg.Message, err error) {
 	l := d.link(spec)
 	if d.front != "" {
 		front, err := linkNamed(d.plane.rtnl, d.front)
 		if err != nil {
-			return nil, fmt.Errorf("front-door VRF %s: %w", d.front, err)
+			return nil, nil, fmt.Errorf("front-door VRF %s: %w", d.front, err)
 		}
 		l.under = front.index
 	}
 	if d.port && spec.VRF != "" {
 		inside, err := linkNamed(d.plane.rtnl, spec.VRF)
 		if err != nil {
-			return nil, fmt.Errorf("VRF %s: %w", spec.VRF, err)
+			return nil, nil, fmt.Errorf("VRF %s: %w", spec.VRF, err)
 		}
 		l.vrf = inside.index
 	}
-	all := l.create()
+	raise = l.raise()
 	for _, p := range spec.Addresses {
-		all = append(all, address(unix.RTM_NEWADDR, d.index, p, unix.RT_SCOPE_UNIVERSE))
+		raise = append(raise, address(unix.RTM_NEWADDR, d.index, p, unix.RT_SCOPE_UNIVERSE))
 	}
 	if d.mode == dataplane.GRE && l.under != 0 {
-		all = append(all, route(unix.RTM_NEWROUTE, netip.PrefixFrom(d.ends.peer, 32), l.under))
+		raise = append(raise, route(unix.RTM_NEWROUTE, netip.PrefixFrom(d.ends.peer, 32), l.under))
 	}
-	return all, nil
+	return l.create(), raise, nil
 }
 
 func (d *device) link(spec *dataplane.Interface) *link {
@@ -310,6 +318,42 @@ func (d *device) dismantle() error {
 	d.plane.retire(d)
 	err := d.plane.deleteLink(d.index)
 	return errors.Join(err, d.plane.rtnl.Do(d.routes()...), d.plane.xfrm.Do(d.deletions()...))
+}
+
+// abandon removes what stands of a device that could not be made.
+func (d *device) abandon() error {
+	err := d.plane.deleteLink(d.index)
+	var all []*nlmsg.Message
+	for k := range d.policies {
+		all = append(all, k.Delete())
+	}
+	var ids []xfrm.ID
+	for _, c := range d.children {
+		ids = append(ids, c.in.ID, c.out.ID)
+	}
+	return errors.Join(err, d.plane.rtnl.Do(d.routes()...), d.plane.xfrm.Do(all...), d.takeBack(ids))
+}
+
+// marked tells a state of this device from one that has its request identifier by chance.
+func (d *device) marked(s *xfrm.State) bool {
+	return s.ReqID == d.id && s.Mode == d.xfrmMode() && (d.mode == dataplane.GRE) == (s.IfID == 0)
+}
+
+// takeBack deletes those of states that are this device's. One that was refused because it existed is
+// somebody else's: a peer chooses the SPI by which we send, and behind a NAT may choose his neighbor's.
+func (d *device) takeBack(ids []xfrm.ID) error {
+	var all []*nlmsg.Message
+	for _, id := range ids {
+		s, err := id.State(d.plane.xfrm)
+		switch {
+		case isGone(err):
+		case err != nil:
+			return err
+		case d.marked(&s):
+			all = append(all, id.Delete())
+		}
+	}
+	return d.plane.xfrm.Do(all...)
 }
 
 // routes removes the route that does not go with the link: to the front-door VRF.

@@ -48,6 +48,7 @@ func (d *device) part(children []*child) {
 	}
 	if err := d.plane.xfrm.Do(all...); err != nil {
 		d.plane.opt.Log.Warn("remove what an interface no longer has", "interface", d.name, "err", err)
+		d.plane.lookAround()
 	}
 }
 

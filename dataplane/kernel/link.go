@@ -43,10 +43,9 @@ type link struct {
 	clear bool // mode gre: never set Don't Fragment
 }
 
-// create makes the link and brings it up. It takes three messages: a new link has neither alias nor
-// a word on link-local addresses, and those come the moment it is up. An interface has the addresses
-// it is told; each that the kernel invented would also cost the next interface time.
-func (l *link) create() []*nlmsg.Message {
+// create makes the link. It is sent by itself: where the number is somebody else's, what came behind it in
+// a batch would change his device.
+func (l *link) create() *nlmsg.Message {
 	add := linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "make interface "+l.name, l.index, 0)
 	add.String(unix.IFLA_IFNAME, l.name).Uint32(unix.IFLA_MTU, uint32(l.mtu))
 	if l.vrf != 0 {
@@ -60,7 +59,14 @@ func (l *link) create() []*nlmsg.Message {
 		m.Attr(unix.IFLA_INFO_KIND, []byte("xfrm"))
 		m.Nest(unix.IFLA_INFO_DATA, func(m *nlmsg.Message) { m.Uint32(xfrmLink, l.under).Uint32(xfrmIfID, l.ifID) })
 	})
-	return []*nlmsg.Message{add, l.set(), linkMessage(unix.RTM_NEWLINK, 0, "bring up interface "+l.name, l.index, unix.IFF_UP)}
+	return add
+}
+
+// raise brings the link up. It takes two messages: a new link has neither alias nor a word on link-local
+// addresses, and those come the moment it is up. An interface has the addresses it is told; each that
+// the kernel invented would also cost the next interface time.
+func (l *link) raise() []*nlmsg.Message {
+	return []*nlmsg.Message{l.set(), linkMessage(unix.RTM_NEWLINK, 0, "bring up interface "+l.name, l.index, unix.IFF_UP)}
 }
 
 func (l *link) kindGRE(m *nlmsg.Message) {
@@ -173,6 +179,7 @@ type linkState struct {
 	index       uint32
 	name, alias string
 	kind        string
+	ifID        uint32 // of kind xfrm
 	up          bool
 	inPackets   uint64
 	outPackets  uint64
@@ -188,7 +195,12 @@ func readLink(r nlmsg.Reply) (l linkState, ok bool) {
 	l.up = binary.NativeEndian.Uint32(r.Body[8:])&unix.IFF_UP != 0
 	a := nlmsg.Attributes(r.Body, unix.SizeofIfInfomsg)
 	l.name, l.alias = text(a[unix.IFLA_IFNAME]), text(a[unix.IFLA_IFALIAS])
-	l.kind = text(nlmsg.Attributes(a[unix.IFLA_LINKINFO], 0)[unix.IFLA_INFO_KIND])
+	info := nlmsg.Attributes(a[unix.IFLA_LINKINFO], 0)
+	if l.kind = text(info[unix.IFLA_INFO_KIND]); l.kind == "xfrm" {
+		if id := nlmsg.Attributes(info[unix.IFLA_INFO_DATA], 0)[xfrmIfID]; len(id) >= 4 {
+			l.ifID = binary.NativeEndian.Uint32(id)
+		}
+	}
 	if s := a[unix.IFLA_STATS64]; len(s) >= 32 {
 		l.inPackets, l.outPackets = binary.NativeEndian.Uint64(s), binary.NativeEndian.Uint64(s[8:])
 		l.inBytes, l.outBytes = binary.NativeEndian.Uint64(s[16:]), binary.NativeEndian.Uint64(s[24:])

@@ -47,7 +47,7 @@ func (d *device) move(moves []relocation, pl *plan, spec *dataplane.Interface) (
 		return d.relocate(back, pl, spec)
 	}
 	if err := d.relocate(moves, pl, spec); err != nil {
-		return nil, errors.Join(err, undo())
+		return nil, undone(err, undo())
 	}
 	return undo, nil
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -28,19 +29,48 @@ func (d *device) wantOffload(path dataplane.Path, states ...*xfrm.State) {
 // install adds states. If the device below refuses them the processor gets the work.
 func (d *device) install(states []*xfrm.State) error {
 	err := d.plane.xfrm.Do(additions(states)...)
-	if err == nil || len(states) == 0 || states[0].OffloadDevice == 0 {
+	if len(states) == 0 || states[0].OffloadDevice == 0 {
 		return err
 	}
-	var undo []*nlmsg.Message
+	if err == nil {
+		d.plane.sayWhoEncrypts(states[0])
+		return nil
+	}
+	var ids []xfrm.ID
 	for _, s := range states {
-		undo = append(undo, s.ID.Delete())
+		ids = append(ids, s.ID)
 		s.OffloadDevice = 0
 	}
 	d.plane.opt.Log.Info("the device below does not take the cryptography, the processor does it", "interface", d.name, "err", err)
-	if err := d.plane.xfrm.Do(undo...); err != nil {
+	if err := d.takeBack(ids); err != nil {
 		return err
 	}
 	return d.plane.xfrm.Do(additions(states)...)
+}
+
+// sayWhoEncrypts tells once for each device whether it took the cryptography: one that has none is passed
+// over by the kernel without a word, and the state shows it.
+func (p *Plane) sayWhoEncrypts(s *xfrm.State) {
+	p.mu.Lock()
+	said := p.told[s.OffloadDevice]
+	p.told[s.OffloadDevice] = true
+	p.mu.Unlock()
+	if said {
+		return
+	}
+	now, err := s.ID.State(p.xfrm)
+	if err != nil {
+		return // the next SA over it may tell
+	}
+	name := fmt.Sprint(s.OffloadDevice)
+	if l, err := linkAt(p.rtnl, s.OffloadDevice); err == nil {
+		name = l.name
+	}
+	if now.Offloaded {
+		p.opt.Log.Info("the device below does the cryptography", "device", name)
+		return
+	}
+	p.opt.Log.Warn("offload: auto, but the device below has no cryptography: the processor does it", "device", name)
 }
 
 // deviceTo is the index of the device that leads to a peer; 0 when no route does.

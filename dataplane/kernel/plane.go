@@ -76,6 +76,7 @@ type Plane struct {
 	zero    map[string]uint64 // what stood in it at the start
 	dir     bool              // states have a direction: Linux 6.10
 	linger  time.Duration     // of states that were replaced
+	others  map[uint32]bool   // numbers that somebody else's devices had at the start
 	tasks   sync.WaitGroup
 	done    chan struct{}
 	changed chan struct{} // somebody else changed states or policies, or news were lost
@@ -85,8 +86,10 @@ type Plane struct {
 	byNumber map[uint32]*device
 	spis     map[uint32]*device // by SPIIn
 	greEnds  map[ends]*device   // GRE in tunnel mode
+	told     map[uint32]bool    // devices below of which was said whether they encrypt
 	next     uint32             // the lowest number never given
 	free     []uint32
+	doubt    map[uint32]struct{} // numbers of which something may be left in the kernel
 	closed   bool
 
 	anchorMu sync.Mutex
@@ -133,12 +136,13 @@ func New(o Options) (*Plane, error) {
 	p := &Plane{
 		opt: o, tag: tagOf(o.Node), next: 1, done: make(chan struct{}), changed: make(chan struct{}, 1),
 		byName: map[string]*device{}, byNumber: map[uint32]*device{}, spis: map[uint32]*device{}, greEnds: map[ends]*device{},
+		doubt: map[uint32]struct{}{}, others: map[uint32]bool{}, told: map[uint32]bool{},
 		EventQueue: dataplane.NewEventQueue(), dir: atLeast(6, 10), linger: lingering,
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
 	}
-	if err := errors.Join(p.sweep(), p.clearRange()); err != nil {
+	if err := p.sweep(); err != nil {
 		return nil, errors.Join(fmt.Errorf("kernel data plane: %w", err), p.closeSockets())
 	}
 	p.watch()
@@ -233,18 +237,21 @@ func (p *Plane) create(spec *dataplane.Interface, port bool) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", spec.Name, err)
 	}
-	d, err := p.register(spec, e)
-	if err != nil {
+	for n := range passedOver {
+		d, err := p.register(spec, e)
+		if err != nil {
+			return err
+		}
+		d.port = port
+		if err = d.begin(spec); errors.Is(err, errNumberTaken) {
+			continue
+		}
+		if n > 0 {
+			p.opt.Log.Warn("others' devices have what would have been an interface's, and are passed over", "interface", spec.Name, "devices", n, "if_id", fmt.Sprintf("%#x", d.id), "index", d.index)
+		}
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.port = port
-	if err := d.make(spec); err != nil {
-		d.gone = true
-		return errors.Join(fmt.Errorf("interface %s: %w", spec.Name, err), p.forget(d))
-	}
-	return nil
+	return fmt.Errorf("interface %s: %d devices in a row that are somebody else's have what would be its if_id, its index or its ends: give this node another name, or kernel.gre-range another range", spec.Name, passedOver)
 }
 
 // register gives an interface its number.
@@ -256,6 +263,9 @@ func (p *Plane) register(spec *dataplane.Interface, e ends) (*device, error) {
 	}
 	if err := p.alone(e); err != nil {
 		return nil, fmt.Errorf("interface %s: %w", spec.Name, err)
+	}
+	for p.others[p.next] {
+		p.next++
 	}
 	n := p.next
 	if len(p.free) > 0 {
@@ -269,7 +279,7 @@ func (p *Plane) register(spec *dataplane.Interface, e ends) (*device, error) {
 		e = ends{local: p.local(), peer: p.peer(n)}
 	}
 	d := &device{
-		plane: p, name: spec.Name, number: n, id: p.tag | n, index: indexShift | p.tag>>3&0x0ff00000 | n,
+		plane: p, name: spec.Name, number: n, id: p.tag | n, index: p.index(n),
 		mode: spec.Mode, front: spec.TransportVRF, ends: e,
 	}
 	p.byName[d.name], p.byNumber[n] = d, d
@@ -279,8 +289,12 @@ func (p *Plane) register(spec *dataplane.Interface, e ends) (*device, error) {
 	return d, nil
 }
 
-// forget takes d out of the maps and frees its number. d.mu is held.
-func (p *Plane) forget(d *device) error {
+// index is that of the link of interface n.
+func (p *Plane) index(n uint32) uint32 { return indexShift | p.tag>>3&0x0ff00000 | n }
+
+// forget takes d out of the maps. Its number is free, unless something of it is left: then it is not
+// given again before the kernel was looked at. d.mu is held.
+func (p *Plane) forget(d *device, left error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range d.children {
@@ -294,11 +308,19 @@ func (p *Plane) forget(d *device) error {
 	if p.greEnds[d.ends] == d {
 		delete(p.greEnds, d.ends)
 	}
-	if p.byNumber[d.number] == d {
-		delete(p.byNumber, d.number)
+	if p.byNumber[d.number] != d {
+		return left
+	}
+	delete(p.byNumber, d.number)
+	switch {
+	case errors.Is(left, errNumberTaken): // for as long as this process lives
+	case left != nil:
+		p.doubt[d.number] = struct{}{}
+		p.lookAround()
+	default:
 		p.free = append(p.free, d.number)
 	}
-	return nil
+	return left
 }
 
 // claim takes SPIs for d, all or none.
@@ -340,8 +362,7 @@ func (p *Plane) Remove(name string) error {
 		return nil
 	}
 	d.gone = true
-	err := d.dismantle()
-	return errors.Join(err, p.forget(d))
+	return p.forget(d, d.dismantle())
 }
 
 // NeedsEncap is false: the kernel has ESP with and without UDP.
@@ -395,14 +416,14 @@ func (p *Plane) removeAll(all []*device) error {
 			states = append(states, d.deletions()...)
 			routes = append(routes, d.routes()...)
 		}
-		_ = p.forget(d)
+		_ = p.forget(d, nil)
 		d.mu.Unlock()
 	}
 	var errs []error
 	if len(indices) > 0 {
 		errs = append(errs, p.reaper.Do(deleteLinks(indices)...))
 	}
-	return errors.Join(append(errs, p.rtnl.Do(routes...), p.xfrm.Do(states...), p.removeAnchor())...)
+	return errors.Join(append(errs, p.rtnl.Do(routes...), p.xfrm.Do(states...), p.removeAnchor(), p.clearDoubts())...)
 }
 
 // unlink is a link whose deletion somebody waits for.

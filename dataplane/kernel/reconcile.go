@@ -5,11 +5,11 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"flexvpn/dataplane"
 	"flexvpn/dataplane/kernel/nlmsg"
 	"flexvpn/dataplane/kernel/xfrm"
 )
@@ -41,28 +41,21 @@ func (p *Plane) reconciler() {
 }
 
 func (p *Plane) reconcile() error {
-	states, err := xfrm.States(p.xfrm)
-	if err != nil {
-		return err
-	}
-	policies, err := xfrm.Policies(p.xfrm)
-	if err != nil {
-		return err
-	}
-	there, err := links(p.rtnl)
+	k, err := p.dump()
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
 	all := slices.Collect(maps.Values(p.byNumber))
 	p.mu.Unlock()
-	var errs []error
+	errs := []error{p.clear(k)}
+	found := p.sortOut(k)
 	for _, d := range all {
-		if l, ok := there[d.index]; !ok || l.name != d.name {
+		if l, ok := k.links[d.index]; !ok || l.name != d.name {
 			d.restoreLink()
 		}
-		errs = append(errs, d.restorePolicies(policies))
-		d.missStates(states)
+		errs = append(errs, d.dropStrays(found), d.restorePolicies(k.policies))
+		d.missStates(k.states)
 	}
 	return errors.Join(errs...)
 }
@@ -81,23 +74,25 @@ func (d *device) restoreLink() {
 	log := d.plane.opt.Log
 	err := errors.New("its VRF and queues are not the data plane's to make")
 	if d.spec.VRF == "" && d.spec.QoS.Shape.Bits == 0 {
-		var all []*nlmsg.Message
-		if all, err = d.makeLink(&d.spec); err == nil {
-			err = d.plane.rtnl.Do(all...)
-		}
+		err = d.remakeLink()
 	}
 	if err == nil {
 		log.Warn("an interface was deleted by somebody else and is made again", "interface", d.name)
 		return
 	}
 	log.Error("an interface was deleted by somebody else and cannot be made again", "interface", d.name, "err", err)
-	d.gone = true
-	why := err
-	err = errors.Join(d.plane.deleteLink(d.index), d.plane.rtnl.Do(d.routes()...), d.plane.xfrm.Do(d.deletions()...), d.plane.forget(d))
-	if err != nil {
-		log.Error("remove what is left of an interface", "interface", d.name, "err", err)
+	d.giveUp("somebody deleted its interface: " + err.Error())
+}
+
+func (d *device) remakeLink() error {
+	link, raise, err := d.makeLink(&d.spec)
+	if err == nil {
+		err = d.plane.rtnl.Do(link)
 	}
-	d.plane.Tell(dataplane.Event{Kind: dataplane.InterfaceGone, Interface: d.name, Why: "somebody deleted its interface: " + why.Error()})
+	if err == nil {
+		err = d.plane.rtnl.Do(raise...)
+	}
+	return err
 }
 
 // restorePolicies puts back what is missing or different.
@@ -153,42 +148,36 @@ func (d *device) missStates(have map[xfrm.ID]xfrm.State) {
 var kinds = []string{"xfrm", "gre", "ip6gre"}
 
 // sweep removes what a former run of this node left: links by alias and kind, states and policies by
-// the tag of their identifiers. Others' are not touched.
+// the tag of their identifiers. Others' are not touched: not those of a device that has a number of ours
+// without being it, nor those of another node that has its invented addresses from the same range.
 func (p *Plane) sweep() error {
-	there, err := links(p.rtnl)
+	old, err := p.formerLinks()
 	if err != nil {
 		return err
-	}
-	var old []uint32
-	for _, l := range there {
-		if p.opt.Alias != "" && len(l.alias) > len(p.opt.Alias) && l.alias[:len(p.opt.Alias)] == p.opt.Alias && slices.Contains(kinds, l.kind) {
-			old = append(old, l.index)
-		}
 	}
 	if len(old) > 0 {
 		if err := p.reaper.Do(deleteLinks(old)...); err != nil {
 			return err
 		}
 	}
+	if err := p.clearRange(); err != nil {
+		return err
+	}
 	if err := p.sweepRoutes(); err != nil {
 		return err
 	}
-	states, err := xfrm.States(p.xfrm)
-	if err != nil {
-		return err
-	}
-	policies, err := xfrm.Policies(p.xfrm)
+	k, err := p.dump()
 	if err != nil {
 		return err
 	}
 	var all []*nlmsg.Message
-	for k, pol := range policies {
-		if pol.IfID&tagBits == p.tag || pol.Template.ReqID&tagBits == p.tag || p.invented(k.Selector) {
-			all = append(all, k.Delete())
+	for key, pol := range k.policies {
+		if n, ours := p.owner(key, &pol); ours && !p.others[n] {
+			all = append(all, key.Delete())
 		}
 	}
-	for id, s := range states {
-		if s.ReqID&tagBits == p.tag {
+	for id, s := range k.states {
+		if s.ReqID&tagBits == p.tag && !p.others[s.ReqID&maxNumber] {
 			all = append(all, id.Delete())
 		}
 	}
@@ -196,6 +185,27 @@ func (p *Plane) sweep() error {
 		p.opt.Log.Info("removed what a former run left in the kernel", "interfaces", len(old), "states_and_policies", len(all))
 	}
 	return p.xfrm.Do(all...)
+}
+
+// formerLinks are links of a former run; it notes the numbers that others' links have.
+func (p *Plane) formerLinks() (old []uint32, err error) {
+	there, err := links(p.rtnl)
+	for _, l := range there {
+		ours := slices.Contains(kinds, l.kind)
+		named := p.opt.Alias != "" && len(l.alias) > len(p.opt.Alias) && strings.HasPrefix(l.alias, p.opt.Alias)
+		n, numbered := l.index&maxNumber, l.index&^maxNumber == p.index(0)
+		// A crash may come before a new link has its alias.
+		unfinished := numbered && l.alias == "" && !l.up && (l.kind != "xfrm" || l.ifID == p.tag|n)
+		switch {
+		case ours && (named || unfinished):
+			old = append(old, l.index)
+		case numbered:
+			p.others[n] = true
+		case l.ifID&tagBits == p.tag:
+			p.others[l.ifID&maxNumber] = true
+		}
+	}
+	return old, err
 }
 
 // sweepRoutes removes routes to invented addresses that lead to a front-door VRF: others went with

@@ -71,6 +71,18 @@ func said(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
+// eventually waits, for long, until check has nothing to say.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
+}
+
 // logTo lets a plane speak to a test.
 type logTo struct{ t *testing.T }
 
@@ -88,7 +100,9 @@ func newPlane(t *testing.T, o Options) *Plane {
 	if o.Alias == "" {
 		o.Alias = "test "
 	}
-	o.Log = slog.New(slog.NewTextHandler(logTo{t}, nil))
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(logTo{t}, nil))
+	}
 	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +126,9 @@ type rig struct {
 	plane   *Plane
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { t.Helper(); return newRigWith(t, Options{}) }
+
+func newRigWith(t *testing.T, o Options) *rig {
 	t.Helper()
 	newNamespace(t)
 	r := &rig{t: t, hosts: map[string]int{}, routed: map[string]uint32{}, network: tun(t, "net0")}
@@ -131,7 +147,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	listen4500(t)
-	r.plane = newPlane(t, Options{})
+	r.plane = newPlane(t, o)
 	return r
 }
 
@@ -295,7 +311,7 @@ func TestProbe(t *testing.T) {
 	if err := Probe(); err != nil {
 		t.Fatal(err)
 	}
-	if out := said(t, "ip", "-br", "link"); strings.Contains(out, "fvprobe") {
+	if out := said(t, "ip", "-br", "link"); strings.Contains(out, "fvp") {
 		t.Errorf("the probe left a device:\n%s", out)
 	}
 	if out := said(t, "ip", "xfrm", "state"); out != "" {

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"flexvpn/dataplane"
 )
 
 // ErrNoTUN and ErrNotPermitted are why this plane cannot work here. Their texts say what to do.
@@ -66,7 +68,7 @@ func explain(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return ErrNotPermitted
 	case errors.Is(err, unix.EBUSY):
-		return errors.New("an interface of that name exists and is not ours: remove it, or use another name")
+		return fmt.Errorf("%w: remove it, or use another name", dataplane.ErrNameTaken)
 	}
 	return err
 }
