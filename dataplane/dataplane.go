@@ -196,6 +196,8 @@ type ChildCounters struct {
 	// mapping changed and its IKE has not said so yet. They were accepted.
 	Elsewhere uint64
 	LastIn    time.Time
+	// Offloaded: the device below does the cryptography of both directions.
+	Offloaded bool
 }
 
 // EventKind is what happened.

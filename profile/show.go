@@ -74,7 +74,7 @@ func AddCounters(v *view.SA, c dataplane.Counters) {
 				continue
 			}
 			child.InBytes, child.OutBytes, child.InPackets, child.OutPackets = k.InBytes, k.OutBytes, k.InPackets, k.OutPackets
-			child.Replayed, child.BadIntegrity = k.Replayed, k.BadIntegrity
+			child.Replayed, child.BadIntegrity, child.Offloaded = k.Replayed, k.BadIntegrity, k.Offloaded
 		}
 	}
 }

@@ -175,7 +175,7 @@ func printSessionSA(w io.Writer, sa *view.SA, now time.Time) error {
 func printSessionChild(w io.Writer, c view.Child, now time.Time) error {
 	_, _ = fmt.Fprintf(w, "\nChild SA %s/%s\n", c.SPIIn, c.SPIOut)
 	t := newTable(indent(w))
-	t.row("Mode", joined(", ", c.Mode, map[bool]string{true: "extended sequence numbers"}[c.ESN]))
+	t.row("Mode", joined(", ", c.Mode, map[bool]string{true: "extended sequence numbers"}[c.ESN], map[bool]string{true: "offloaded to hardware"}[c.Offloaded]))
 	t.row("Algorithms", childSuite(c))
 	t.row("Selectors here", strings.Join(c.Local, ", "))
 	t.row("Selectors there", strings.Join(c.Remote, ", "))

@@ -52,6 +52,7 @@ func (d *device) childCounters(c *child) (row dataplane.ChildCounters) {
 	c.lastOut.look(&out)
 	row = c.before
 	row.SPIIn, row.Elsewhere, row.LastIn = c.in.SPI, c.elsewhere, c.lastIn.at
+	row.Offloaded = in.Offloaded && out.Offloaded
 	row.InPackets += in.Packets
 	row.InBytes += inner(in.Bytes, in.Packets, d.overhead())
 	row.OutPackets += out.Packets

@@ -10,7 +10,7 @@ trap 'rm -rf "$root"' EXIT
 to=$root/lib/modules/$release
 mkdir -p "$root"/{bin,sbin,proc,sys,dev,run,tmp} "$to/kernel"
 for part in net crypto arch/x86/crypto lib fs/fuse fs/overlayfs drivers/virtio drivers/char/virtio_console.ko* \
-	drivers/net/{veth,vrf,tun,dummy,ifb,macvlan,virtio_net,net_failover}.ko* drivers/net/{ipvlan,vxlan}; do
+	drivers/net/{veth,vrf,tun,dummy,ifb,macvlan,virtio_net,net_failover}.ko* drivers/net/{ipvlan,vxlan,bonding}; do
 	for file in "$from"/kernel/$part; do
 		[ -e "$file" ] || continue
 		mkdir -p "$to/kernel/$(dirname "$part")"

@@ -113,6 +113,7 @@ type Child struct {
 	OutPackets   uint64    `json:"out_packets"`
 	Replayed     uint64    `json:"replayed"`      // packets refused by the anti-replay window
 	BadIntegrity uint64    `json:"bad_integrity"` // packets whose integrity check failed
+	Offloaded    bool      `json:"offloaded"`     // the cryptography is done by the device below
 }
 
 // Pool is an address pool's use.

@@ -62,3 +62,27 @@ func FuzzEvents(f *testing.F) {
 		readPolicy(b)
 	})
 }
+
+// What asks a device for the cryptography (struct xfrm_user_offload), and what says that it took it.
+func TestOffloadIsAskedForAndReadBack(t *testing.T) {
+	for _, c := range []struct {
+		dst     string
+		inbound bool
+		flags   byte
+	}{{"192.0.2.1", false, 0}, {"192.0.2.1", true, 2}, {"2001:db8::1", false, 1}, {"2001:db8::1", true, 3}} {
+		s := sample()
+		s.Dst, s.OffloadDevice, s.Inbound = netip.MustParseAddr(c.dst), 0x01020304, c.inbound
+		got := s.offload()
+		if len(got) != 8 || native.Uint32(got) != 0x01020304 || got[4] != c.flags {
+			t.Errorf("%+v: asked with %x", c, got)
+		}
+		attribute := append(u16(u16(nil, 12), attrOffload), got...)
+		read, ok := ReadState(append(s.fixed(), attribute...))
+		if !ok || !read.Offloaded || read.OffloadDevice != 0x01020304 {
+			t.Errorf("%+v: read %+v", c, read)
+		}
+		if read, _ := ReadState(s.fixed()); read.Offloaded {
+			t.Error("a state that no device took is read as offloaded")
+		}
+	}
+}
