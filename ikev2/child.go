@@ -76,12 +76,28 @@ func (sa *SA) removeChild(now time.Time, spiIn uint32, reason string) {
 				sa.use(c)
 			}
 		}
+		sa.keepOld(gone.replaces)
 		sa.emit(ChildGone{SPIIn: gone.spiIn, SPIOut: gone.spiOut, Reason: reason})
 		break
 	}
 	if len(sa.children) == 0 && sa.childless.IsZero() {
 		sa.childless = now.Add(childlessLimit)
 	}
+}
+
+// keepOld lets a Child SA that the peer had replaced go on when the one in its place is deleted instead
+// of it: the peer could not use what it had negotiated, and may rekey again.
+func (sa *SA) keepOld(spiIn uint32) {
+	old := sa.child(spiIn)
+	if old == nil || old.standing != childReplaced {
+		return
+	}
+	for i := range sa.children {
+		if sa.children[i].replaces == spiIn {
+			return
+		}
+	}
+	old.standing = childUp
 }
 
 // use sends outbound traffic through a Child SA that was installed before.
