@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,25 +44,20 @@ func (s *session) child(c ikev2.Child) dataplane.Child {
 // clone makes the virtual-access of s from the template. On error nothing of it is left.
 func (s *session) clone(q ikev2.Install) error {
 	h := s.hub
-	name, err := h.cfg.Names.Take()
-	if err != nil {
-		return err
-	}
 	attrs := s.granted.attributes()
 	template, err := h.cfg.Catalog.Customize(s.profile.Config.VirtualTemplate, &attrs)
 	if err != nil { // somebody deleted a VRF since it was granted
-		h.cfg.Names.Release(name)
-		return fmt.Errorf("virtual-access %s: %w", name, err)
+		return fmt.Errorf("virtual-access: %w", err)
 	}
 	spec := vtemplate.Build(template, vtemplate.Clone{
-		Name: name, Decision: s.granted.decision,
-		Path: vtemplate.Path(q.Path), FrontVRF: q.Path.VRF, Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
+		Decision: s.granted.decision,
+		Path:     vtemplate.Path(q.Path), FrontVRF: q.Path.VRF, Child: q.Child, Identity: s.identity(), Node: h.cfg.Node,
 	})
 	spec.Children = []dataplane.Child{s.child(q.Child)}
-	if err := s.apply(spec); err != nil {
-		h.cfg.Names.Release(name)
-		return fmt.Errorf("virtual-access %s: %w", name, err)
+	if err := s.applyNamed(spec); err != nil {
+		return err
 	}
+	name := s.spec.Name
 	h.mu.Lock()
 	h.byName[name] = s
 	h.mu.Unlock()
@@ -79,8 +75,37 @@ func (s *session) clone(q ikev2.Install) error {
 	return nil
 }
 
+// applyNamed makes a new interface under the lowest name that is free. One that somebody took between
+// the look and the making stays with him: it is passed over for as long as this process lives.
+func (s *session) applyNamed(spec dataplane.Interface) (err error) {
+	names := s.hub.cfg.Names
+	for range namesTried {
+		if spec.Name, err = names.Take(); err != nil {
+			return err
+		}
+		if err = s.apply(spec); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("virtual-access %s: %w", spec.Name, err)
+		if !errors.Is(err, dataplane.ErrNameTaken) {
+			names.Release(spec.Name)
+			return err
+		}
+		s.log().Warn("the name of a virtual-access is taken, the next is tried", "interface", spec.Name)
+	}
+	return err
+}
+
+// namesTried bounds how often a name may be taken under a session's eyes.
+const namesTried = 16
+
+// apply is called by a job with s.mu held, and lets go of it while the plane works: who looks at a session
+// need not wait for the kernel. Nobody but a session's jobs, which run one at a time, changes its spec.
 func (s *session) apply(next dataplane.Interface) error {
-	if err := s.hub.cfg.Plane.Apply(next); err != nil {
+	s.mu.Unlock()
+	err := s.hub.cfg.Plane.Apply(next)
+	s.mu.Lock()
+	if err != nil {
 		return err
 	}
 	s.spec = next

@@ -38,6 +38,18 @@ func (h *Hub) snapshot() []*session {
 }
 
 func (s *session) view() view.Session {
+	v := s.known()
+	if c, ok := s.hub.cfg.Plane.Counters(v.Interface); ok {
+		v.InBytes, v.OutBytes, v.InPackets, v.OutPackets = c.InBytes, c.OutBytes, c.InPackets, c.OutPackets
+		if !c.LastIn.IsZero() {
+			v.LastIn = &c.LastIn
+		}
+	}
+	return v
+}
+
+// known is what the session knows without the plane.
+func (s *session) known() view.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := view.Session{
@@ -49,12 +61,6 @@ func (s *session) view() view.Session {
 	}
 	if name := s.eap.identity.Load(); name != nil {
 		v.EAPMethod, v.EAPName = s.eapMethod(), *name
-	}
-	if c, ok := s.hub.cfg.Plane.Counters(s.spec.Name); ok {
-		v.InBytes, v.OutBytes, v.InPackets, v.OutPackets = c.InBytes, c.OutBytes, c.InPackets, c.OutPackets
-		if !c.LastIn.IsZero() {
-			v.LastIn = &c.LastIn
-		}
 	}
 	return v
 }
