@@ -302,6 +302,9 @@ func (e *end) wantClean(why string) {
 	}
 }
 
+// interfaces is how many the plane has.
+func (e *end) interfaces() int { return strings.Count("\n"+e.fake.String(), "\ninterface ") }
+
 // hubText is a hub's configuration; changes replace parts of it, old and new in turn.
 func hubText(changes ...string) string {
 	text := `node: hub1
