@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,7 +110,12 @@ func TestKernelTemplateVRFs(t *testing.T) {
 	}
 	checkMSS(t, hosts["red"], spokes["red"].node, "192.168.1.1:5202", 1200)
 
-	// Somebody deletes a VRF: its sessions end with that reason, the others do not notice.
+	// Somebody deletes a VRF under load: its sessions end with that reason, the others do not notice.
+	said := &syncBuffer{}
+	stream, err := hosts["red"].Start(said, nil, "ping", "-i", "0.02", "192.168.1.1")
+	must(t, err)
+	doomed, err := hosts["blue"].Start(&syncBuffer{}, nil, "ping", "-i", "0.02", "192.168.1.1")
+	must(t, err)
 	must(t, n.IP("link del blue"))
 	eventually(t, 30*time.Second, "the session in the VRF has ended", func() error {
 		for _, f := range show[[]view.Failed](hub, "sessions", "--failed") {
@@ -119,6 +125,12 @@ func TestKernelTemplateVRFs(t *testing.T) {
 		}
 		return fmt.Errorf("failed are %+v", show[[]view.Failed](hub, "sessions", "--failed"))
 	})
+	doomed.Kill()
+	_ = stream.Cmd.Process.Signal(syscall.SIGINT)
+	<-stream.Done()
+	if missing, last := gaps(said.String()); len(missing) > 0 || last < 5 {
+		t.Errorf("the other VRF lost packets %v of %d", missing, last)
+	}
 	ping(t, hosts["red"], "192.168.1.1", 3, 500)
 }
 
