@@ -10,12 +10,12 @@ import (
 )
 
 // choosePlane is the configured plane, auto decided: the kernel's where this kernel has all that it
-// takes.
-func (n *Node) choosePlane() config.DataPlane {
+// takes, which probe says.
+func (n *Node) choosePlane(probe func() error) config.DataPlane {
 	if n.cfg.DataPlane != config.PlaneAuto {
 		return n.cfg.DataPlane
 	}
-	if err := kernel.Probe(); err != nil {
+	if err := probe(); err != nil {
 		n.log.Info("dataplane auto: userspace", "why", err.Error())
 		return config.PlaneUserspace
 	}
@@ -24,8 +24,8 @@ func (n *Node) choosePlane() config.DataPlane {
 }
 
 // buildKernelPlane makes the kernel's plane; what a crashed run of this node left is removed.
-func (n *Node) buildKernelPlane() error {
-	if err := kernel.Probe(); err != nil {
+func (n *Node) buildKernelPlane(probe func() error) error {
+	if err := probe(); err != nil {
 		return fmt.Errorf("dataplane: kernel: %w: load what is missing, or set dataplane: userspace", err)
 	}
 	k := n.cfg.Kernel

@@ -209,11 +209,11 @@ func (s *sender) WriteESP(vrf string, local, remote netip.AddrPort, buf []byte, 
 func (n *Node) buildPlaneAndEndpoint() (err error) {
 	var in endpoint.DataSink
 	out := &sender{}
-	switch n.choosePlane() {
+	switch n.choosePlane(kernel.Probe) {
 	case config.PlaneNone:
 		n.plane = none.New()
 	case config.PlaneKernel:
-		if err := n.buildKernelPlane(); err != nil {
+		if err := n.buildKernelPlane(kernel.Probe); err != nil {
 			return err
 		}
 	default:
