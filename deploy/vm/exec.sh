@@ -69,7 +69,7 @@ for argument in "$@"; do
 done
 {
 	echo 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin HOME=/root TMPDIR=/tmp'
-	echo 'export FLEXVPN_VM=1 FLEXVPN_ARTIFACTS=/out/artifacts'
+	echo 'export FLEXVPN_VM=machine FLEXVPN_ARTIFACTS=/out/artifacts'
 	for v in FLEXVPN_BINARY FLEXVPN_LAB FLEXVPN_FIGURES FLEXVPN_SOAK; do [ -z "${!v:-}" ] || printf 'export %s=%q\n' "$v" "${!v}"; done
 	printf 'cd %q || exit 125\n' "$PWD"
 	echo "$command"

@@ -29,7 +29,7 @@ job() {
 	(
 		cd "$package" || exit 1
 		set -- "$said/$(basename "$package").test" -test.run "$only" -test.v -test.timeout 20m -test.paniconexit0 "$@"
-		if [ "$kernel" = native ]; then FLEXVPN_VM=1 "$@"; else VMKERNEL=$kernel "$vm" "$@"; fi
+		if [ "$kernel" = native ]; then FLEXVPN_VM=native "$@"; else VMKERNEL=$kernel "$vm" "$@"; fi
 	) >"$out" 2>&1
 	status=$?
 	text=$(if [ $status = 0 ]; then grep -e '^--- ' -e '^testing: warning' "$out"; else cat "$out"; fi)
