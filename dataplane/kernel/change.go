@@ -23,15 +23,10 @@ func (d *device) apply(spec *dataplane.Interface) error {
 	if d.gone {
 		return fmt.Errorf("interface %s: it was removed meanwhile", d.name)
 	}
-	err := d.change(spec)
-	if err == nil {
-		return nil
+	if err := d.change(spec); err != nil {
+		return fmt.Errorf("interface %s: %w", d.name, d.failed(err))
 	}
-	err = explain(err)
-	if isHalfDone(err) {
-		d.giveUp("a change of it failed half-way: " + err.Error())
-	}
-	return fmt.Errorf("interface %s: %w", d.name, err)
+	return nil
 }
 
 // undo is what has to be done again, the latest first.

@@ -69,6 +69,14 @@ func (d *device) clash(err error) error {
 	return errNumberTaken
 }
 
+// failed is the error of a change; where it could not be taken back the device ends. d.mu is held.
+func (d *device) failed(err error) error {
+	if err = explain(err); isHalfDone(err) {
+		d.giveUp("a change of it failed half-way: " + err.Error())
+	}
+	return err
+}
+
 // giveUp ends a device that cannot be what is declared: what can be removed of it is, and its session
 // is told why. d.mu is held.
 func (d *device) giveUp(why string) {

@@ -117,7 +117,7 @@ func (p *Plane) retarget(d *device, spec *dataplane.Interface) error {
 	bare := d.spec
 	bare.Children, bare.Outbound = nil, 0
 	if err := d.change(&bare); err != nil {
-		return err
+		return d.failed(err)
 	}
 	old, err := p.swapEnds(d, e)
 	if err != nil {
@@ -131,7 +131,7 @@ func (p *Plane) retarget(d *device, spec *dataplane.Interface) error {
 	}
 	if err != nil {
 		_, back := p.swapEnds(d, old)
-		return errors.Join(err, back, p.xfrm.Do(differences(policies, nil)...))
+		return d.failed(undone(err, errors.Join(back, p.xfrm.Do(differences(policies, nil)...))))
 	}
 	d.policies = policies
 	var stale []*nlmsg.Message

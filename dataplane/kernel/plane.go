@@ -213,7 +213,7 @@ func (p *Plane) Apply(spec dataplane.Interface) error {
 		return p.remake(d, &spec)
 	case !d.ends.serve(&spec):
 		if err := p.retarget(d, &spec); err != nil {
-			return fmt.Errorf("interface %s: %w", spec.Name, explain(err))
+			return fmt.Errorf("interface %s: %w", spec.Name, err)
 		}
 	}
 	return d.apply(&spec)
