@@ -66,10 +66,10 @@ var house = map[string]room{
 	"bench":       {ours: "authz authz/radius config dataplane/rtnl ikev2/suite/floor load netlab node ops ops/view routing routing/bgp secret"},
 	"integration": {},
 
-	"dataplane/kernel":       {ours: "dataplane dataplane/kernel/nlmsg dataplane/kernel/xfrm secret", foreign: "golang.org/x/sys"},
-	"dataplane/kernel/nlmsg": {foreign: "golang.org/x/sys"},
+	"dataplane/kernel":                 {ours: "dataplane dataplane/kernel/nlmsg dataplane/kernel/xfrm secret", foreign: "golang.org/x/sys"},
+	"dataplane/kernel/nlmsg":           {foreign: "golang.org/x/sys"},
 	"dataplane/kernel/nlmsg/nlmsgtest": {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
-	"dataplane/kernel/xfrm":  {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
+	"dataplane/kernel/xfrm":            {ours: "dataplane/kernel/nlmsg", foreign: "golang.org/x/sys"},
 }
 
 // pkg is what `go list -json` tells of a package.
