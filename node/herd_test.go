@@ -25,17 +25,16 @@ type herd struct {
 	endpoint *endpoint.Endpoint
 	policy   *ikev2.Policy
 	hub      netip.AddrPort
-	quiet    bool // nobody comes again; guarded by mu
 
-	mu   sync.Mutex
-	up   map[int]netip.Addr // the address of each spoke that is up
-	lost map[ikev2.CloseReason]int
+	mu    sync.Mutex         // guards these
+	quiet bool               // nobody comes again
+	up    map[int]netip.Addr // the address of each spoke that is up
+	lost  map[ikev2.CloseReason]int
 }
 
 type member struct {
-	n       int
-	up      bool
-	address netip.Addr
+	n  int
+	up bool
 }
 
 func newHerd(w *world, addr string) *herd {
