@@ -99,3 +99,37 @@ func TestTwoNodesOfOneNamespace(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What cannot be made again ends its session with that reason: a device whose queue others made, and one
+// whose name somebody took. What is his stays, and nothing of ours does.
+func TestCannotBeRestored(t *testing.T) {
+	needKernel(t)
+	p := newTroubled(t)
+	p.must(spoke("va1", dataplane.IPsec, 0x1001))
+	before := kernelState(t)
+	shaped := spoke("va2", dataplane.IPsec, 0x1002)
+	shaped.QoS.Shape.Bits = 1e6
+	p.must(shaped)
+	p.must(spoke("va3", dataplane.IPsec, 0x1003))
+	d := p.byName["va3"]
+	ip(t, "link del va2")
+	d.mu.Lock() // who mends waits until the name is taken
+	ip(t, "link del va3", "link add va3 type bridge")
+	d.mu.Unlock()
+	why := map[string]string{}
+	eventually(t, func() error {
+		for _, e := range p.events() {
+			if e.Kind == dataplane.InterfaceGone {
+				why[e.Interface] = e.Why
+			}
+		}
+		if len(why) < 2 {
+			return fmt.Errorf("gone are %v", why)
+		}
+		return nil
+	})
+	if !strings.Contains(why["va2"], "its VRF and queues are not the data plane's to make") || !strings.Contains(why["va3"], "file exists") {
+		t.Errorf("the reasons are %q", why)
+	}
+	same(t, kernelState(t), append(before, `link va3 bridge mtu 1500 down ""`), "when two could not be made again")
+}

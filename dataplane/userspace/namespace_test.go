@@ -320,3 +320,23 @@ func TestDeletedDeviceIsTold(t *testing.T) {
 		}
 	}
 }
+
+// A device that has the name already and is not ours is not touched, and the plane says so.
+func TestNameOfAnothersDevice(t *testing.T) {
+	sites := twoSites(t, dataplane.IPsec, [2]string{"192.0.2.1", "192.0.2.2"}, planetest.Algorithms[2])
+	ip(t, "-n "+sites[0].name+" link add va1 type bridge")
+	spec := planetest.NewInterface("va1", planetest.NewChild(0x7001, planetest.Algorithms[2]))
+	var err error
+	inNamespace(t, sites[0].name, func() { err = sites[0].plane.Apply(spec) })
+	if !errors.Is(err, dataplane.ErrNameTaken) {
+		t.Errorf("error %v", err)
+	}
+	if out := sites[0].run(t, "ip -d link show va1"); !strings.Contains(out, "bridge") {
+		t.Errorf("va1 is\n%s", out)
+	}
+	ip(t, "-n "+sites[0].name+" link del va1")
+	inNamespace(t, sites[0].name, func() { err = sites[0].plane.Apply(spec) })
+	if err != nil {
+		t.Errorf("the name is free again: %v", err)
+	}
+}
