@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,13 @@ func TestCarrierIsNews(t *testing.T) {
 		run("ip link add wan0 type veth peer name port0")
 		run("ip link set wan0 up")
 		run("ip link set port0 up")
+		// The kernel says that a carrier is there when it comes to it, up to a second later.
+		for limit := time.Now().Add(20 * time.Second); !strings.Contains(run("ip -o link show wan0"), "state UP"); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Error("the line never has a carrier")
+				return
+			}
+		}
 		c, err := Open()
 		if err != nil {
 			t.Error(err)
