@@ -17,13 +17,13 @@ func TestClientReactivation(t *testing.T) {
 	for _, mode := range []string{"ipsec", "gre"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			reactivates(t, mode)
+			reactivates(t, newOffice(t, "cre"+mode[:1], 2), mode)
 		})
 	}
 }
 
-func reactivates(t *testing.T, mode string) {
-	b := newOffice(t, "cre"+mode[:1], 2)
+func reactivates(t *testing.T, b *office, mode string) *flexvpn {
+	t.Helper()
 	b.hub(1)
 	b.hub(2)
 	must(t, b.net.IP("link set hub1a down"), b.net.IP("link set hub1b down"))
@@ -34,14 +34,15 @@ func reactivates(t *testing.T, mode string) {
     profile: hubs
     tunnel: tunnel1
 tracks: {10: {icmp-echo: {target: 203.0.113.1, interval: 200ms, timeout: 200ms, up: 3, down: 3}}}
-`+tunnelOne, "mode: ipsec", "mode: "+mode)
+`+tunnelOne, "mode: ipsec", "mode: "+mode, "interval: 200ms, timeout: 200ms", b.echo())
 	on(f, "flex1", "203.0.113.2")
 	s := b.stream()
+	why := watchDrops(t, f, b.daemons[1], b.daemons[2])
 	must(t, b.net.IP("link set hub1a up", "link set hub1b up"))
 	v := on(f, "flex1", "203.0.113.1")
 	b.daemons[2].none() // the old session is over, too
 	if lost := s.end(100); lost != 0 {
-		t.Errorf("%d packets were lost on the way from one hub to the other", lost)
+		t.Errorf("%d packets were lost on the way from one hub to the other; there were\n%s", lost, why.since(t))
 	}
 	if fmt.Sprint(v.Addresses) != "[10.1.1.2]" {
 		t.Errorf("the tunnel has the addresses %v", v.Addresses)
@@ -49,6 +50,7 @@ tracks: {10: {icmp-echo: {target: 203.0.113.1, interval: 200ms, timeout: 200ms, 
 	if log := f.log.String(); strings.Count(log, "LINEPROTO-5-UPDOWN") != 1 {
 		t.Errorf("the line protocol did not stay up:\n%s", log)
 	}
+	return f
 }
 
 // "Peer Reactivation Behavior": by default it stays on the peer that it reached.

@@ -23,6 +23,7 @@ import (
 type office struct {
 	t         *testing.T
 	lab       *netlab.Lab
+	plane     string       // of hubs and spoke; empty: userspace
 	net       *netlab.Node // the switches: lines are cut here
 	pc, spoke *netlab.Node
 	hubs      map[int]*netlab.Node
@@ -70,7 +71,7 @@ func (b *office) addHub(n int) {
 // hub starts the daemon of hub n; changes replace parts of its configuration.
 func (b *office) hub(n int, changes ...string) *flexvpn {
 	b.t.Helper()
-	text := strings.NewReplacer(changes...).Replace(fmt.Sprintf(`node: hub%[1]d
+	text := planeLine(b.plane) + strings.NewReplacer(changes...).Replace(fmt.Sprintf(`node: hub%[1]d
 ikev2:
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
   profiles:
@@ -96,7 +97,7 @@ virtual-templates:
 // client starts the spoke's daemon with the sections clients, tunnels and tracks as given.
 func (b *office) client(sections string, changes ...string) *flexvpn {
 	b.t.Helper()
-	text := strings.NewReplacer(changes...).Replace(`node: spoke1
+	text := planeLine(b.plane) + strings.NewReplacer(changes...).Replace(`node: spoke1
 ikev2:
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
   profiles:
@@ -107,8 +108,16 @@ ikev2:
       routes: {set: [interface, 172.16.1.0/24], accept: any}
       dpd: {interval: 2s, retry: 1s, mode: periodic}
 metrics: {listen: "127.0.0.1:9465"}
-` + sections)
+`+sections)
 	return startFlexvpn(b.t, b.spoke, "client", text, map[string][]byte{"psk": []byte(starPSK)})
+}
+
+// echo is how often a track asks a hub, and how long it waits: longer where the machine is emulated.
+func (b *office) echo() string {
+	if b.plane == "kernel" {
+		return "interval: 1s, timeout: 1s"
+	}
+	return "interval: 200ms, timeout: 200ms"
 }
 
 const tunnelOne = "tunnels: {tunnel1: {mode: ipsec, address: negotiated, source: dynamic, destination: dynamic, mtu: 1400}}\n"

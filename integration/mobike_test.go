@@ -21,6 +21,7 @@ import (
 //	    up2 203.0.113.1, 2001:db8:2::1                198.51.100.138, 2001:db8:12::10 wan2
 type roamingLab struct {
 	t              *testing.T
+	plane          string // of both ends; empty: userspace
 	hub, net, roam *netlab.Node
 }
 
@@ -58,7 +59,7 @@ const either = ""
 
 func (r *roamingLab) startHub(addresses string) *flexvpn {
 	r.t.Helper()
-	return startFlexvpn(r.t, r.hub, "hub", `node: hub
+	return startFlexvpn(r.t, r.hub, "hub", planeLine(r.plane)+`node: hub
 ikev2:
   addresses: [`+addresses+`]
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
@@ -84,7 +85,7 @@ metrics: {listen: "127.0.0.1:9464"}
 
 func (r *roamingLab) startSpoke(mode string) *flexvpn {
 	r.t.Helper()
-	return startFlexvpn(r.t, r.roam, "client", spokeText("spoke1", mode, firstHub), map[string][]byte{"psk": []byte(starPSK)})
+	return startFlexvpn(r.t, r.roam, "client", planeLine(r.plane)+spokeText("spoke1", mode, firstHub), map[string][]byte{"psk": []byte(starPSK)})
 }
 
 // swanText is a strongSwan that faces hub.example.net or is it; either may use all of its addresses.

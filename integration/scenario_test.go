@@ -71,11 +71,14 @@ metrics: {listen: "127.0.0.1:9464"}
 `+more, map[string][]byte{"psk": []byte(starPSK)})
 }
 
-func (s *star) dataplane() string {
-	if s.plane == "" {
+func (s *star) dataplane() string { return planeLine(s.plane) }
+
+// planeLine chooses a plane in a configuration; none: startFlexvpn does.
+func planeLine(plane string) string {
+	if plane == "" {
 		return ""
 	}
-	return "dataplane: " + s.plane + "\n"
+	return "dataplane: " + plane + "\n"
 }
 
 func (s *star) spoke(name, mode, peers string) *flexvpn {
