@@ -72,7 +72,14 @@ func (s *session) keysFrom(from *config.AAAKeys, q ikev2.Authenticate) {
 
 func (s *session) gotKeys(q ikev2.Authenticate, name string, a authz.Answer) {
 	if a.Err != nil {
-		s.refuse(q.ID, fmt.Sprintf("keyring %s: the key of %s: %v", s.profile.Config.Keyring.Name, name, explain(a.Err)))
+		refusal := &ikev2.Refusal{
+			Notify: wire.AuthenticationFailed,
+			Reason: fmt.Sprintf("keyring %s: the key of %s: %v", s.profile.Config.Keyring.Name, name, explain(a.Err)),
+		}
+		if errors.Is(a.Err, authz.ErrUnreachable) { // nobody has judged the peer
+			refusal.Notify = wire.TemporaryFailure
+		}
+		s.conn.Answer(ikev2.AuthenticateAnswer{ID: q.ID, Refusal: refusal})
 		return
 	}
 	s.noteOnce(a.Server, a.Reply.Notes)

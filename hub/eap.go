@@ -113,6 +113,9 @@ func (s *session) endEAP(id ikev2.QuestionID, r authz.EAPResult) {
 	s.hub.stats.eap(s.eapMethod(), outcomeOf(r))
 	if r.Err != nil {
 		refusal := &ikev2.Refusal{Reason: fmt.Sprintf("EAP %s of %s: %v", s.eapMethod(), s.identity(), r.Err)}
+		if outcomeOf(r) == eapFailed { // nobody has judged the peer
+			refusal.Notify = wire.TemporaryFailure
+		}
 		s.conn.Answer(ikev2.EAPAnswer{ID: id, Packet: r.Packet, Refusal: refusal, Identity: name})
 		return
 	}

@@ -114,7 +114,7 @@ func (sa *SA) advanceQuestion(now time.Time) {
 	case stepAuthorize:
 		sa.answered(now, AuthorizeAnswer{ID: id, Refusal: late})
 	case stepEAP:
-		sa.answered(now, EAPAnswer{ID: id, Refusal: &Refusal{Reason: "EAP: " + late.Reason}})
+		sa.answered(now, EAPAnswer{ID: id, Refusal: &Refusal{Notify: late.Notify, Reason: "EAP: " + late.Reason}})
 	case stepConfigured: // CFG_ACK has no way to refuse
 		sa.answered(now, ConfigSetAnswer{ID: id})
 	default:

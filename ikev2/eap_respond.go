@@ -52,7 +52,11 @@ func (sa *SA) refuseEAP(d demand, first []wire.Payload, answer EAPAnswer) {
 	}
 	t := or(answer.Refusal.Notify, wire.AuthenticationFailed)
 	sa.eapIdentity = answer.Identity
-	sa.respond(d, append(first, &wire.EAP{Packet: packet}, &wire.Notify{Type: t})...)
+	if t == wire.TemporaryFailure { // no verdict: an EAP failure would tell a person that the password is wrong
+		sa.refuse(d, t)
+	} else {
+		sa.respond(d, append(first, &wire.EAP{Packet: packet}, &wire.Notify{Type: t})...)
+	}
 	sa.end(Closed{Reason: ReasonAuthentication, Notify: t, Detail: answer.Refusal.Reason})
 }
 

@@ -127,9 +127,6 @@ func TestEAPRefused(t *testing.T) {
 			p.Spoke.Policy.EAPLife = time.Minute
 			p.Hub.Policy.EAPLife = 30 * time.Second
 		}, "no answer in time", "did not finish"},
-		"the hub's authenticator is silent": {func(p *iketest.Pair) {
-			p.Hub.World.EAP = func(q ikev2.EAP) ikev2.Answer { return nil }
-		}, "AUTHENTICATION_FAILED", "no answer in time"},
 		"a conversation without end": {func(p *iketest.Pair) {
 			p.Hub.World.EAP = func(q ikev2.EAP) ikev2.Answer {
 				calls++
@@ -188,6 +185,38 @@ func TestEAPRefused(t *testing.T) {
 			}
 			if s.Reason != ikev2.ReasonAuthentication {
 				t.Errorf("the spoke's reason is %s", s.Reason)
+			}
+		})
+	}
+}
+
+// An authenticator that does not answer, or says that it cannot, has judged nobody: the spoke is told that
+// it may come back, before EAP has begun and in the middle, and not that its password is wrong.
+func TestEAPWithoutAVerdict(t *testing.T) {
+	unable := func(q ikev2.EAP) ikev2.Answer {
+		return ikev2.EAPAnswer{ID: q.ID, Refusal: &ikev2.Refusal{Notify: wire.TemporaryFailure, Reason: "no server answers"}}
+	}
+	for name, c := range map[string]struct {
+		begins bool
+		then   func(ikev2.EAP) ikev2.Answer
+		hub    string
+	}{
+		"silent at once":       {false, func(ikev2.EAP) ikev2.Answer { return nil }, "no answer in time"},
+		"silent in between":    {true, func(ikev2.EAP) ikev2.Answer { return nil }, "no answer in time"},
+		"unable at once":       {false, unable, "no server answers"},
+		"unable in the middle": {true, unable, "no server answers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, h := refusedEAP(t, func(p *iketest.Pair) {
+				p.Hub.World.EAP = func(q ikev2.EAP) ikev2.Answer {
+					if c.begins && q.Packet == nil {
+						return p.Hub.Knock(q)
+					}
+					return c.then(q)
+				}
+			})
+			if s.Reason != ikev2.ReasonRefused || !strings.Contains(s.Detail, "TEMPORARY_FAILURE") || !strings.Contains(h.Detail, c.hub) {
+				t.Errorf("the spoke says %q (%s), the hub %q (%s)", s.Detail, s.Reason, h.Detail, h.Reason)
 			}
 		})
 	}

@@ -192,6 +192,38 @@ func TestEAPRefusedByRadius(t *testing.T) {
 	}
 }
 
+// While no server answers nobody's password is wrong: both ends say what is, and the login is good once a
+// server is back.
+func TestEAPRadiusDead(t *testing.T) {
+	t.Parallel()
+	s := newStar(t, "eapd", "hub", "radius", "spoke1")
+	authority := newCA(t)
+	server := startFreeradius(t, s.nodes["radius"], authority, nil)
+	server.stop()
+	hub := eapRadiusHub(s, authority)
+	spoke := s.eapSpoke("spoke1", authority, "{method: mschapv2, username: alice, password: alice-password-for-tests}", "auto")
+	eventually(t, 30*time.Second, "both ends say what is wrong", func() error {
+		failed := show[[]view.Failed](hub, "sessions", "--failed")
+		c := show[[]view.Client](spoke, "client")
+		if len(failed) == 0 || !strings.Contains(failed[0].Detail, "no AAA server answers") || !strings.Contains(c[0].LastError, "TEMPORARY_FAILURE") {
+			return fmt.Errorf("the hub lists %+v, the client says %+v", failed, c)
+		}
+		return nil
+	})
+	server.start()
+	eventually(t, 60*time.Second, "the hub sees that the server is back", func() error {
+		if !strings.Contains(hub.log.String(), "radius server back") {
+			return fmt.Errorf("the log does not say so")
+		}
+		return nil
+	})
+	mustRun(spoke, "disconnect", "flex1") // its back-off after a refusal is long
+	mustRun(spoke, "connect", "flex1")
+	if got := hub.up(); got.Identity != "alice" {
+		t.Errorf("the hub has %+v", got)
+	}
+}
+
 // EAP-TLS with TLS 1.3 has a key derivation and a closing word of its own (RFC 9190).
 func TestEAPTLS13ThroughRadius(t *testing.T) {
 	t.Parallel()
