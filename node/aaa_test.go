@@ -544,3 +544,22 @@ func TestAccountingAsTheServerWants(t *testing.T) {
 		})
 	}
 }
+
+// Without a server there is no key and no verdict: the peer is told to come back, not that its key is wrong.
+func TestKeysWithoutAServer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.aaa = &fakeAAA{errs: map[string]error{"spoke1.branch.example.net": authz.ErrUnreachable}}
+		h := w.end("192.0.2.1", hubText("ikev2:\n", aaaText, "peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: a test secret not for use}]", "peers: {aaa: {}}"), nil)
+		s := w.end("192.0.2.2", spokeText("spoke1"), nil)
+		h.run()
+		s.run()
+		w.after(2 * time.Second)
+		h.wantUp(0, "there is no key")
+		if c := s.Clients()[0]; !strings.Contains(c.LastError, "TEMPORARY_FAILURE") {
+			t.Errorf("the spoke says %q", c.LastError)
+		}
+		if f := h.Failed(); len(f) == 0 || !strings.Contains(f[0].Detail, "no AAA server answers: look at show aaa servers") {
+			t.Errorf("the hub lists %+v", f)
+		}
+	})
+}
