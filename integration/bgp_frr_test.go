@@ -67,33 +67,44 @@ func (f *frr) vtysh(commands ...string) (string, error) {
 	return f.node.Run(ctx, "vtysh", args...)
 }
 
-// prefixes are what bgpd has of a family: each prefix with the neighbor it is from, "self" for its own.
-func (f *frr) prefixes(family string) (map[string]string, error) {
+// A bgpPath is a path of bgpd's table.
+type bgpPath struct {
+	PeerID string `json:"peerId"`
+	Path   string `json:"path"`
+	Origin string `json:"origin"`
+}
+
+func (p bgpPath) own() bool { return p.PeerID == "(unspec)" }
+
+// table is what bgpd has of a family.
+func (f *frr) table(family string) (map[string][]bgpPath, error) {
 	out, err := f.vtysh("show bgp " + family + " unicast json")
 	if err != nil {
 		return nil, err
 	}
 	var v struct {
-		Routes map[string][]struct {
-			Valid    bool   `json:"valid"`
-			PeerID   string `json:"peerId"`
-			PathFrom string `json:"pathFrom"`
-		} `json:"routes"`
+		Routes map[string][]bgpPath `json:"routes"`
 	}
 	if err := json.Unmarshal([]byte(out), &v); err != nil {
 		return nil, fmt.Errorf("%w in %s", err, out)
 	}
+	return v.Routes, nil
+}
+
+// prefixes are bgpd's, each with the neighbor it is from, "self" for its own.
+func (f *frr) prefixes(family string) (map[string]string, error) {
+	table, err := f.table(family)
 	got := map[string]string{}
-	for prefix, paths := range v.Routes {
+	for prefix, paths := range table {
 		for _, p := range paths {
 			from := p.PeerID
-			if from == "(unspec)" {
+			if p.own() {
 				from = "self"
 			}
 			got[prefix] = strings.TrimSpace(got[prefix] + " " + from)
 		}
 	}
-	return got, nil
+	return got, err
 }
 
 func (f *frr) has(family, why string, want map[string]string) {
@@ -107,7 +118,8 @@ func (f *frr) has(family, why string, want map[string]string) {
 	})
 }
 
-const frrHub = `node: hub
+// frrIKE is the IKEv2 part of hubs whose spokes have FRR, up to the policy that each has of its own.
+const frrIKE = `node: hub
 ikev2:
   keyrings: {peers: [{peer: any, address: 0.0.0.0/0, pre-shared-key: {file: DIR/psk}}]}
   profiles:
@@ -119,12 +131,15 @@ ikev2:
       authorization: {group: {list: local, policy: default}}
       virtual-template: 1
       dpd: {interval: 10s, retry: 2s, mode: on-demand}
-  authorization-policies: {default: {pool: v4, ipv6-pool: v6, routes: {set: interface, accept: [172.16.0.0/12, "2001:db8:a::/48"]}}}
+`
+
+const frrHub = frrIKE + `  authorization-policies: {default: {pool: v4, ipv6-pool: v6, routes: {set: interface, accept: [172.16.0.0/12, "2001:db8:a::/48"]}}}
 pools: {v4: {range: 10.1.1.2-10.1.1.2}, v6: {range: "2001:db8:fff::2"}}
 virtual-templates: {1: {mode: auto, address: [10.1.1.1/32, "2001:db8:fff::1/128"]}}
 bgp:
   asn: 65001
   router-id: 10.1.1.1
+  cluster-id: 10.1.1.9
   listen: [{range: 10.1.1.0/24, peer-group: spokes}, {range: "2001:db8:fff::/64", peer-group: spokes}]
   peer-groups:
     spokes: {route-reflector-client: true, password: a-bgp-key-for-tests, graceful-restart: 60s, keepalive: 1s, hold: 3s, only-own-prefixes: true}
@@ -213,7 +228,7 @@ func TestBGPWithFRR(t *testing.T) {
 	})
 	// How FRR sees what was reflected: originator, cluster, next hop (RFC 4456 section 8).
 	out, err := other.vtysh("show bgp ipv4 unicast 172.16.1.0/24")
-	if err != nil || !strings.Contains(out, "Originator: 172.16.1.1, Cluster list: 10.1.1.1") || !strings.Contains(out, "192.0.2.1 from 192.0.2.1") {
+	if err != nil || !strings.Contains(out, "Originator: 172.16.1.1, Cluster list: 10.1.1.9") || !strings.Contains(out, "192.0.2.1 from 192.0.2.1") {
 		t.Errorf("FRR has 172.16.1.0/24 as (%v)\n%s", err, out)
 	}
 	refusedPrefix(t, hub, "10.1.1.2", "203.0.113.0/24", "not-own")
