@@ -87,7 +87,7 @@ func (nowhere) Dial(ctx context.Context, _, _ netip.Addr, _ []byte) (*net.TCPCon
 
 const labText = `node: hub
 ikev2: {profiles: {p: {authentication: {local: psk, remote: psk}, keyring: k}}, keyrings: {k: [{peer: any, pre-shared-key: a test secret not for use}]}}
-prefix-lists: {from-spokes: [permit 172.16.0.0/12 ge 24 le 24, permit 0.0.0.0/0]}
+prefix-lists: {from-spokes: [permit 172.16.0.0/12 ge 24 le 24, permit 0.0.0.0/0], lan: [permit 198.18.1.0/24], out: [deny 198.51.101.0/24, permit 0.0.0.0/0 ge 1], one: [permit 172.16.1.0/24]}
 `
 
 // newLab is a lab whose speaker does not run yet.
