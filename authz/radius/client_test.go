@@ -264,16 +264,20 @@ func TestManyInFlight(t *testing.T) {
 	var mu sync.Mutex
 	var all []held
 	seen := map[string]bool{}
-	f := startFake(t, func(_ *fakeServer, request []byte, from netip.AddrPort) {
+	answering := false
+	f := startFake(t, func(f *fakeServer, request []byte, from netip.AddrPort) {
 		mu.Lock()
 		defer mu.Unlock()
-		if !seen[string(request)] {
+		switch {
+		case answering: // repeated: the answer found no room
+			f.send(f.sealed(radius.CodeAccessAccept, request), from)
+		case !seen[string(request)]:
 			seen[string(request)] = true
 			all = append(all, held{request, from})
 		}
 	})
 	s := f.server("r1")
-	s.Timeout = 10 * time.Second
+	s.Timeout, s.Tries = time.Second, 60 // a thousand at once find no room in the server's buffer unless it reads at once
 	r := newRig(t, time.Minute, s)
 	var done sync.WaitGroup
 	var good atomic.Int32
@@ -291,6 +295,7 @@ func TestManyInFlight(t *testing.T) {
 		t.Errorf("they came from %d ports", len(f.sources()))
 	}
 	mu.Lock()
+	answering = true
 	for i := len(all) - 1; i >= 0; i-- {
 		f.send(f.sealed(radius.CodeAccessAccept, all[i].request), all[i].from)
 	}
