@@ -26,6 +26,8 @@ type Plane interface {
 	// Events tells of expiries and of interfaces that vanished. It is closed by Close. When nobody
 	// reads, events are dropped and counted.
 	Events() <-chan Event
+	// EventsDropped counts events that nobody read in time.
+	EventsDropped() uint64
 	// Drops are packets this plane dropped, by reason (a closed set).
 	Drops() map[string]uint64
 	// NeedsEncap is true when the plane has ESP in UDP only.

@@ -129,6 +129,18 @@ func TestSameIdentityReplaces(t *testing.T) {
 	})
 }
 
+// Events of the plane that nobody read in time are told to whoever watches.
+func TestStatsTellDroppedEvents(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.end("192.0.2.1", hubText(), nil)
+		h.run()
+		h.fake.Lose(7)
+		if n := h.Stats().EventsDropped; n != 7 {
+			t.Errorf("the node tells of %d dropped events, want 7", n)
+		}
+	})
+}
+
 func mustDo(t *testing.T, ok bool, what string) {
 	t.Helper()
 	if !ok {

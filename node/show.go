@@ -217,7 +217,7 @@ func (n *Node) Stats() view.Stats {
 		SessionsUp: map[string]uint64{}, SetupsTotal: map[string]uint64{}, FailuresTotal: map[string]uint64{},
 		EndedTotal: map[string]uint64{}, Rekeys: map[string]uint64{"ike": ike["rekeys_ike"], "child": ike["rekeys_child"]},
 		Moves: map[string]uint64{"done": ike["moves_done"], "refused": ike["moves_refused"], "forged": ike["moves_forged"]}, Clients: map[string]string{},
-		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), Pools: n.pools.Usage(),
+		HalfOpen: uint64(n.endpoint.HalfOpen()), IKE: ike, Drops: n.plane.Drops(), EventsDropped: n.plane.EventsDropped(), Pools: n.pools.Usage(),
 	}
 	n.addRouting(&v)
 	if n.aaa != nil {

@@ -41,6 +41,8 @@ var (
 	metricPackets = desc("tunnel_packets_total", "Packets inside the tunnels.", "direction")
 	metricDrops   = desc("dropped_packets_total", "Packets that were dropped.", "reason")
 
+	metricEventsDropped = desc("plane_events_dropped_total", "Events of the data plane, as expiries, that were lost because they came faster than they were read.")
+
 	metricBGPNeighbors = desc("bgp_neighbors", "BGP neighbors.", "state")
 	metricBGPPrefixes  = desc("bgp_prefixes", "Prefixes accepted from BGP neighbors, and advertised to them.", "direction")
 	metricBGPDowns     = desc("bgp_sessions_ended_total", "BGP sessions that ended.")
@@ -71,7 +73,7 @@ type collector struct {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range append([]*prometheus.Desc{
 		metricBuild, metricSessions, metricSetups, metricFailures, metricEnded, metricHalfOpen, metricDuration,
-		metricLogins, metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops,
+		metricLogins, metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops, metricEventsDropped,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient, metricFailovers, metricTrack,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
 		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
@@ -102,6 +104,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.counters(metricBytes, map[string]uint64{"in": s.InBytes, "out": s.OutBytes})
 	e.counters(metricPackets, map[string]uint64{"in": s.InPackets, "out": s.OutPackets})
 	e.counters(metricDrops, s.Drops)
+	e.counter(metricEventsDropped, s.EventsDropped)
 
 	e.gauges(metricBGPNeighbors, s.BGPNeighbors)
 	e.gauges(metricBGPPrefixes, s.BGPPrefixes)

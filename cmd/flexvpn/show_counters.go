@@ -50,6 +50,7 @@ func printCounters(w io.Writer, s view.Stats, _ time.Time) error {
 	section("rekeys", s.Rekeys)
 	section("ike", s.IKE)
 	section("dropped packets", s.Drops)
+	t.row("data plane", "events dropped", countText(s.EventsDropped))
 	section("dns queries", s.DNS.Queries)
 	section("dns answers", s.DNS.Answers)
 	section("dns drops", s.DNS.Drops)

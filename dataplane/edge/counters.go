@@ -153,6 +153,11 @@ func (t *table) ruleCounters(chain string) ([]uint64, error) {
 	return out, nil
 }
 
+// EventsDropped counts events lost on the way to the inner plane's reader, which is this plane, and to ours.
+func (p *Plane) EventsDropped() uint64 {
+	return p.inner.EventsDropped() + p.EventQueue.EventsDropped()
+}
+
 // Drops are the inner plane's, and how many packets access lists and policers dropped.
 func (p *Plane) Drops() map[string]uint64 {
 	out := maps.Clone(p.inner.Drops())

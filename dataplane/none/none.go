@@ -61,6 +61,9 @@ func (p *Plane) Counters(name string) (c dataplane.Counters, ok bool) {
 	return c, ok
 }
 
+// EventsDropped is zero: there are no events.
+func (p *Plane) EventsDropped() uint64 { return 0 }
+
 // Totals are zero.
 func (p *Plane) Totals() dataplane.Totals { return dataplane.Totals{} }
 

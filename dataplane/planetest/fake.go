@@ -23,6 +23,7 @@ type Fake struct {
 	encap      bool
 	closed     bool
 	events     chan dataplane.Event
+	dropped    uint64
 }
 
 var _ dataplane.Plane = (*Fake)(nil)
@@ -98,6 +99,20 @@ func writeChild(b *strings.Builder, c *dataplane.Child, outbound uint32) {
 
 func sorted[T fmt.Stringer](list []T) []T {
 	return slices.SortedFunc(slices.Values(list), func(x, y T) int { return strings.Compare(x.String(), y.String()) })
+}
+
+// Lose counts n events as dropped.
+func (f *Fake) Lose(n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropped += n
+}
+
+// EventsDropped implements dataplane.Plane.
+func (f *Fake) EventsDropped() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dropped
 }
 
 // Interface is what was applied last.

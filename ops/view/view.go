@@ -224,10 +224,11 @@ type Stats struct {
 	OutBytes      uint64            `json:"out_bytes"`
 	InPackets     uint64            `json:"in_packets"`
 	OutPackets    uint64            `json:"out_packets"`
-	Rekeys        map[string]uint64 `json:"rekeys_total"`           // by kind: ike, child
-	Moves         map[string]uint64 `json:"moves_total"`            // MOBIKE, by result: done, refused, forged
-	IKE           map[string]uint64 `json:"ike_total"`              // engine counters by name
-	Drops         map[string]uint64 `json:"drops_total"`            // packets by reason
+	Rekeys        map[string]uint64 `json:"rekeys_total"` // by kind: ike, child
+	Moves         map[string]uint64 `json:"moves_total"`  // MOBIKE, by result: done, refused, forged
+	IKE           map[string]uint64 `json:"ike_total"`    // engine counters by name
+	Drops         map[string]uint64 `json:"drops_total"`  // packets by reason
+	EventsDropped uint64            `json:"plane_events_dropped_total"`
 	Pools         []Pool            `json:"pools"`                  // without leases
 	AAA           *AAA              `json:"aaa,omitempty"`          // nil without servers
 	Clients       map[string]string `json:"clients"`                // state, as in Client.State, by client profile
