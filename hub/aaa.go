@@ -135,8 +135,8 @@ func (s *session) resolve(next func(attributes, *ikev2.Refusal)) {
 }
 
 func (g *gathering) got(err error) {
-	if err != nil && g.refusal == nil {
-		g.refusal = &ikev2.Refusal{Notify: wire.AuthenticationFailed, Reason: err.Error()}
+	if err != nil {
+		g.refuse(err)
 	}
 	if g.open--; g.open > 0 {
 		return
@@ -150,6 +150,18 @@ func (g *gathering) got(err error) {
 	// belongs to the session itself.
 	base := authz.OfSession(s.authenticated())
 	g.next(authz.Merge(base, authz.Merge(*g.group, *g.user, s.profile.Config.Group.Override), false), nil)
+}
+
+// refuse notes why the peer gets nothing. A server's no weighs more than the silence of another: only
+// when nobody has judged the peer is it told to come back.
+func (g *gathering) refuse(err error) {
+	notify := wire.AuthenticationFailed
+	if errors.Is(err, authz.ErrUnreachable) {
+		notify = wire.TemporaryFailure
+	}
+	if g.refusal == nil || g.refusal.Notify == wire.TemporaryFailure {
+		g.refusal = &ikev2.Refusal{Notify: notify, Reason: err.Error()}
+	}
 }
 
 // authenticated is what came with the key or with EAP's success.

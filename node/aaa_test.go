@@ -143,13 +143,19 @@ func TestUserThatIsRejected(t *testing.T) {
 	})
 }
 
+// Where nobody has judged the peer it is told to come back; one server's no is a verdict, whatever the
+// other list's silence would have been.
 func TestServersUnreachable(t *testing.T) {
 	for _, c := range []struct {
 		lists string
 		up    int
+		told  string
 	}{
-		{"{group: {list: radius, unreachable: local, policy: default}}", 1},
-		{"{group: {list: radius}}", 0},
+		{"{group: {list: radius, unreachable: local, policy: default}}", 1, ""},
+		{"{group: {list: radius}}", 0, "TEMPORARY_FAILURE"},
+		{"{group: {list: radius}, user: {list: radius}}", 0, "TEMPORARY_FAILURE"},
+		{"{group: {list: radius}, user: {list: radius, name: stranger}}", 0, "AUTHENTICATION_FAILED"},
+		{"{group: {list: radius, name: stranger}, user: {list: radius}}", 0, "AUTHENTICATION_FAILED"},
 	} {
 		inWorld(t, func(w *world) {
 			w.aaa = &fakeAAA{errs: map[string]error{"spoke1.branch.example.net": authz.ErrUnreachable}}
@@ -158,8 +164,11 @@ func TestServersUnreachable(t *testing.T) {
 			s.run()
 			w.after(2 * time.Second)
 			h.wantUp(c.up, c.lists)
-			if c.up == 0 && !strings.Contains(h.Failed()[0].Detail, "no AAA server answers") {
+			if c.told == "TEMPORARY_FAILURE" && !strings.Contains(h.Failed()[0].Detail, "no AAA server answers") {
 				t.Errorf("the failure is %+v", h.Failed()[0])
+			}
+			if got := s.Clients()[0].LastError; !strings.Contains(got, c.told) {
+				t.Errorf("with %s the spoke says %q, want %s", c.lists, got, c.told)
 			}
 			if c.up == 1 && !strings.Contains(h.log.String(), "the local policy decides") {
 				t.Errorf("the log is\n%s", h.log)
