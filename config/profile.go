@@ -43,7 +43,7 @@ func (p *rawProfile) keys() []key {
 		{name: "lifetime", part: duration(&p.lifetime, 5*time.Minute, 30*24*time.Hour), def: "24h", example: "8h", doc: "Age at which the IKE SA is rekeyed; it begins a little before."},
 		{name: "proposals", part: listOf(&p.proposals, func(v *given[string]) part { return named(v, word) }), otherwise: "all of `ikev2.proposals`", example: "[strong]", doc: "Names of the IKE proposals that a client offers, best first."},
 		{name: "ipsec", part: object(&p.ipsec), doc: "What the Child SAs of this profile use instead of the `ipsec` section."},
-		{name: "replace-session", part: choice(&p.replace, "identity", "never"), def: "identity", example: "never", doc: "`identity`: a peer that connects again ends its older session; `never`: one identity may have several."},
+		{name: "replace-session", part: choice(&p.replace, "identity", "never"), def: "identity", example: "never", doc: "`identity`: a peer that connects again ends its older session; `never`: one identity may have several, whether or not its peers say INITIAL_CONTACT."},
 	}, p.mobility.keys()...)
 }
 

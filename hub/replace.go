@@ -14,6 +14,10 @@ func (s *session) claim(next func()) {
 	h := s.hub
 	h.mu.Lock()
 	old := h.byIdentity[s.key()]
+	// Under never INITIAL_CONTACT is not listened to. RFC 7296 section 2.4 lets a recipient use it and
+	// forbids it to an identity that several have; IOS and this daemon's own spokes send it in every first
+	// IKE_AUTH all the same, so that who shares an identity would throw the others out with every login.
+	// What a crashed peer left goes by dead peer detection.
 	if s.profile.Config.Replace == "never" {
 		old = nil
 	}

@@ -148,6 +148,8 @@ func mustDo(t *testing.T, ok bool, what string) {
 	}
 }
 
+// Both say INITIAL_CONTACT, as every client profile does, which RFC 7296 section 2.4 forbids to who shares
+// an identity and lets a recipient ignore.
 func TestNeverReplace(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.end("192.0.2.1", hubText("keyring: peers\n      auth", "keyring: peers\n      replace-session: never\n      auth"), nil)
