@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,10 @@ import (
 	"flexvpn/dataplane/planetest"
 )
 
+// Spokes are made in blocks, in turns by the plane and by ip -batch: whatever else the host does, or the
+// emulator, meets both, and a median leaves out what met one block only.
+const figureSpokes, figureBlock = 2100, 50
+
 // TestFigures prints the figures of the kernel's data plane for `make bench`, which runs it in the
 // virtual machine. It asserts nothing: the machine is emulated, and only ratios mean something.
 func TestFigures(t *testing.T) {
@@ -20,49 +25,96 @@ func TestFigures(t *testing.T) {
 	if os.Getenv("FLEXVPN_FIGURES") == "" {
 		t.Skip("make bench runs this, and prints what it measures")
 	}
-	const count, block = 2100, 100
+	elsewhere := inAnotherNamespace(t)
 	newNamespace(t)
 	ip(t, "link set lo up")
 	p := newPlane(t, Options{})
-	var plane [count / block]time.Duration
-	for i := range count {
-		spec := figureSpoke(i)
-		begin := time.Now()
-		if err := p.Apply(spec); err != nil {
-			t.Fatal(err)
+	const blocks = figureSpokes / figureBlock
+	var plane, batches, start []float64
+	for b := range blocks {
+		turns := []func(){
+			func() { plane = append(plane, applyBlock(t, p, b)) },
+			func() { batches = append(batches, elsewhere(blockText(b))) },
+			func() { start = append(start, elsewhere("link show lo\n")) }, // what it costs to run the program at all
 		}
-		plane[i/block] += time.Since(begin)
+		if b%2 == 1 {
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
+			turn()
+		}
+	}
+	var ratios []float64
+	for b := range blocks {
+		batches[b] -= median(start)
+		ratios = append(ratios, plane[b]/batches[b])
 	}
 	begin := time.Now()
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	teardown := time.Since(begin)
-
-	newNamespace(t)
-	ip(t, "link set lo up")
-	start := batch(t, "link show lo\n") // what it costs to run the program at all
-	var batches [count / block]time.Duration
-	for b := range batches {
-		var text strings.Builder
-		for i := range block {
-			writeSpoke(&text, b*block+i)
-		}
-		batches[b] = batch(t, text.String()) - start
-	}
-	ratio := func(a, b time.Duration) float64 { return float64(a) / float64(b) }
-	sum := func(d []time.Duration) (all time.Duration) {
-		for _, x := range d {
-			all += x
-		}
-		return all
-	}
+	// The hundredth and the two thousandth stand in the middle of four blocks each.
+	growth := func(all []float64) float64 { return median(all[blocks-4:]) / median(all[:4]) }
 	say := func(name string, v float64) { fmt.Printf("bench %s %.4g\n", name, v) }
-	say("kernel_setup_over_batch", ratio(sum(plane[:]), sum(batches[:])))
-	// The hundredth and the two thousandth stand in the middle of two blocks each.
-	say("kernel_setup_growth", ratio(sum(plane[19:21]), sum(plane[0:2])))
-	say("kernel_batch_growth", ratio(sum(batches[19:21]), sum(batches[0:2])))
-	say("kernel_teardown_seconds_2000", teardown.Seconds()*2000/count)
+	say("kernel_setup_over_batch", median(ratios))
+	say("kernel_setup_growth", growth(plane))
+	say("kernel_batch_growth", growth(batches))
+	say("kernel_setup_milliseconds", median(plane)/figureBlock*1000)
+	say("kernel_teardown_seconds_2000", teardown.Seconds()*2000/figureSpokes)
+}
+
+func median(all []float64) float64 {
+	s := slices.Sorted(slices.Values(all))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// applyBlock makes the spokes of a block by the plane, and says how many seconds it took.
+func applyBlock(t *testing.T, p *Plane, block int) float64 {
+	t.Helper()
+	var sum time.Duration
+	for i := range figureBlock {
+		spec := figureSpoke(block*figureBlock + i)
+		begin := time.Now()
+		if err := p.Apply(spec); err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Since(begin)
+	}
+	return sum.Seconds()
+}
+
+func blockText(block int) string {
+	var text strings.Builder
+	for i := range figureBlock {
+		writeSpoke(&text, block*figureBlock+i)
+	}
+	return text.String()
+}
+
+// inAnotherNamespace gives what runs ip -batch in a namespace of its own, for as long as the test runs, and
+// says how many seconds it took.
+func inAnotherNamespace(t *testing.T) func(text string) float64 {
+	t.Helper()
+	work, done := make(chan string), make(chan float64)
+	go func() { // ends with the test
+		defer close(done)
+		newNamespace(t)
+		for text := range work {
+			done <- batch(t, text).Seconds()
+		}
+	}()
+	t.Cleanup(func() { close(work) })
+	run := func(text string) float64 {
+		work <- text
+		seconds, ok := <-done
+		if !ok {
+			t.FailNow()
+		}
+		return seconds
+	}
+	run("link set lo up\n")
+	return run
 }
 
 func figureSpoke(i int) dataplane.Interface {
