@@ -167,6 +167,10 @@ func (p *Plane) open() (err error) {
 		return err
 	}
 	p.watches = append(p.watches, states)
+	// What the plane does itself is most of what happens, and nothing to be woken for.
+	if err := errors.Join(links.Only(0, unix.RTM_DELLINK), states.Only(p.xfrm.PortID(), xfrm.EventTypes...)); err != nil {
+		return err
+	}
 	// The thread's own view: a namespace may be a thread's.
 	if p.stats, err = os.Open("/proc/thread-self/net/xfrm_stat"); err == nil {
 		p.zero = p.readStats()

@@ -103,7 +103,11 @@ func (c *Conn) Do(messages ...*Message) error {
 
 func (c *Conn) batch(messages []*Message) error {
 	first := c.seq + 1
-	var b []byte
+	size := 0
+	for _, m := range messages {
+		size += len(m.body) + unix.SizeofNlMsghdr
+	}
+	b := make([]byte, 0, size)
 	for i, m := range messages {
 		c.seq++
 		var ack uint16

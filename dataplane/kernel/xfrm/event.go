@@ -40,6 +40,9 @@ func Subscribe() (*nlmsg.Watch, error) {
 	return nlmsg.Subscribe(unix.NETLINK_XFRM, groupExpire, groupSA, groupPolicy, groupMapping)
 }
 
+// EventTypes are the types of message that ReadEvent knows.
+var EventTypes = []uint16{msgExpire, msgDelSA, msgFlushSA, msgDelPolicy, msgFlushPolicy, msgUpdPolicy, msgMapping}
+
 // ReadEvent reads a notification; ok is false for what is no event of these.
 func ReadEvent(r nlmsg.Reply) (e Event, ok bool) {
 	e.PortID = r.PortID
