@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -160,11 +159,8 @@ func (d *device) switchPolicies(want map[xfrm.PolicyKey]xfrm.Policy) (func() err
 	return undo, nil
 }
 
-// byText lets an operator see the policies of all interfaces in one order.
-func byText(a, b xfrm.PolicyKey) int { return strings.Compare(a.String(), b.String()) }
-
 func differences(have, want map[xfrm.PolicyKey]xfrm.Policy) (all []*nlmsg.Message) {
-	for _, k := range slices.SortedFunc(maps.Keys(want), byText) {
+	for _, k := range slices.SortedFunc(maps.Keys(want), xfrm.PolicyKey.Compare) {
 		p := want[k]
 		if now, ok := have[k]; !ok || now != p {
 			all = append(all, p.Put())

@@ -244,10 +244,7 @@ func (d *device) make(spec *dataplane.Interface) error {
 		return undone(explain(err), d.plane.deleteLink(d.index))
 	}
 	policies := d.wantedPolicies(spec)
-	if err = d.install(pl.keyed); err == nil {
-		err = d.plane.xfrm.Do(differences(nil, policies)...)
-	}
-	if err == nil {
+	if err = d.install(pl.keyed, differences(nil, policies)...); err == nil {
 		err = d.plane.rtnl.Do(raise...)
 	}
 	d.commit(spec, pl, policies)

@@ -149,7 +149,7 @@ func address(kind uint16, index uint32, p netip.Prefix, scope uint8) *nlmsg.Mess
 	if kind == unix.RTM_DELADDR {
 		verb, flags = "remove", 0
 	}
-	m := nlmsg.New(kind, flags, fmt.Sprintf("%s address %s", verb, p), b)
+	m := nlmsg.New(kind, flags, verb+" address "+p.String(), b)
 	m.Absent = kind == unix.RTM_DELADDR
 	return m.Attr(unix.IFA_LOCAL, p.Addr().AsSlice()).Attr(unix.IFA_ADDRESS, p.Addr().AsSlice())
 }

@@ -26,12 +26,20 @@ func (d *device) wantOffload(path dataplane.Path, states ...*xfrm.State) {
 	}
 }
 
-// install adds states. If the device below refuses them the processor gets the work.
-func (d *device) install(states []*xfrm.State) error {
-	err := d.plane.xfrm.Do(additions(states)...)
+// install adds states, and what comes behind them in the same batch where it can. If the device below
+// refuses them the processor gets the work.
+func (d *device) install(states []*xfrm.State, behind ...*nlmsg.Message) error {
 	if len(states) == 0 || states[0].OffloadDevice == 0 {
+		return d.plane.xfrm.Do(append(additions(states), behind...)...)
+	}
+	if err := d.offload(states); err != nil {
 		return err
 	}
+	return d.plane.xfrm.Do(behind...)
+}
+
+func (d *device) offload(states []*xfrm.State) error {
+	err := d.plane.xfrm.Do(additions(states)...)
 	if err == nil {
 		d.plane.sayWhoEncrypts(states[0])
 		return nil

@@ -1,8 +1,11 @@
 package xfrm
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -86,7 +89,15 @@ func (k PolicyKey) ifID(m *nlmsg.Message) *nlmsg.Message {
 
 // String is the policy's name in an error.
 func (k PolicyKey) String() string {
-	return fmt.Sprintf("%s %s to %s if_id %#x", k.Direction, k.Selector.Src, k.Selector.Dst, k.IfID)
+	return k.Direction.String() + " " + k.Selector.Src.String() + " to " + k.Selector.Dst.String() + " if_id 0x" + strconv.FormatUint(uint64(k.IfID), 16)
+}
+
+// Compare lets an operator see the policies of all interfaces in one order.
+func (k PolicyKey) Compare(o PolicyKey) int {
+	return cmp.Or(
+		strings.Compare(k.Direction.String(), o.Direction.String()),
+		k.Selector.Src.Compare(o.Selector.Src), k.Selector.Dst.Compare(o.Selector.Dst),
+		cmp.Compare(k.Selector.Protocol, o.Selector.Protocol), cmp.Compare(k.IfID, o.IfID))
 }
 
 // policyID is a struct xfrm_userpolicy_id.

@@ -1,8 +1,8 @@
 package xfrm
 
 import (
-	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +102,7 @@ func (s *State) Add() *nlmsg.Message {
 func (s *State) Update() *nlmsg.Message { return s.message(msgUpdSA, unix.NLM_F_REPLACE, "update") }
 
 func (s *State) message(kind, flags uint16, verb string) *nlmsg.Message {
-	m := nlmsg.New(kind, flags, fmt.Sprintf("%s state %s", verb, s.ID), s.fixed())
+	m := nlmsg.New(kind, flags, verb+" state "+s.ID.String(), s.fixed())
 	s.AEAD.attr(m, attrAEAD, true)
 	s.Crypt.attr(m, attrAlgCrypt, false)
 	s.Auth.attr(m, attrAuthTrunc, true)
@@ -201,7 +201,15 @@ func (s *State) offload() []byte {
 }
 
 // String is the state's name in an error.
-func (id ID) String() string { return fmt.Sprintf("%#08x to %s", id.SPI, id.Dst) }
+func (id ID) String() string { return hex(id.SPI) + " to " + id.Dst.String() }
+
+// hex is %#08x, which costs more than all else of a message.
+func hex(v uint32) string {
+	b := []byte("0x00000000")
+	digits := strconv.AppendUint(make([]byte, 0, 8), uint64(v), 16)
+	copy(b[len(b)-len(digits):], digits)
+	return string(b)
+}
 
 // usersaID is a struct xfrm_usersa_id.
 func (id ID) usersaID() []byte {
