@@ -24,6 +24,8 @@ type EAP struct {
 	Username   string
 	Password   secret.Bytes // empty: asked for when the client connects
 	ServerName string       // of the authentication server's certificate; tls only
+
+	hasPassword bool // one is given, though perhaps none that can be read
 }
 
 // EAPMethod is a method by its name.
@@ -212,7 +214,7 @@ func (r *reader) eapClient(raw *rawProfile, p *Profile, in string) {
 	e := &raw.eap
 	r.foreignKeys(e.serverKeys(), "on a hub only, with authentication remote: eap", in)
 	p.EAP.Method, p.EAP.Username, p.EAP.ServerName = e.method.v, e.username.v, e.serverName.v
-	p.EAP.Password = r.resolvePassword(e.password, in)
+	p.EAP.Password, p.EAP.hasPassword = r.resolvePassword(e.password, in), e.password.ok
 	tls := p.EAP.Method == EAPTLS
 	if tls && e.password.ok {
 		r.fail(e.password.at, "remove it", "password in eap of %s has no use with method tls", in)
@@ -229,7 +231,7 @@ func (r *reader) eapClient(raw *rawProfile, p *Profile, in string) {
 // eapOf refuses a client that would connect by itself and cannot: nobody is there to type.
 func (r *reader) eapOf(c *Client, at place, in string) {
 	p := c.Profile
-	if p == nil || p.Local != AuthEAP || p.EAP.Method == EAPTLS || !p.EAP.Password.IsEmpty() || c.Connect == "" || c.Connect == ConnectManual {
+	if p == nil || p.Local != AuthEAP || p.EAP.Method == EAPTLS || p.EAP.hasPassword || c.Connect == "" || c.Connect == ConnectManual {
 		return
 	}
 	r.fail(at, "connect: manual, or eap: {password: {file: FILE}} in profile "+p.Name, "%s connects by itself, but its profile has no password for EAP, and nobody is there to type it", in)
