@@ -33,7 +33,7 @@ func (c Catalog) Customize(t *config.VirtualTemplate, a *authz.Attributes) (*con
 	}
 	slices.SortFunc(all, func(x, y authz.Value[Override]) int { return int(x.V.Setting) - int(y.V.Setting) })
 	for _, line := range a.InterfaceConfig {
-		o, err := ParseInterfaceConfig(line.V)
+		o, err := parseInterfaceConfig(line.V)
 		if err != nil {
 			return nil, fmt.Errorf("%w (%s)", err, line.Origin)
 		}

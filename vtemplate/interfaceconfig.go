@@ -41,7 +41,7 @@ const (
 	SetDF
 )
 
-// ParseInterfaceConfig reads a line of IOS's interface configuration, as RADIUS servers
+// parseInterfaceConfig reads a line of IOS's interface configuration, as RADIUS servers
 // (cisco-avpair "ip:interface-config=...") and local policies send it. Words may not be abbreviated.
 // "no" in front takes a setting of the template away.
 //
@@ -53,7 +53,7 @@ const (
 //	tunnel path-mtu-discovery                 traffic-shape rate BITS [BURST-BITS]
 //	rate-limit input BITS BURST [MOST] conform-action transmit exceed-action drop
 //	bandwidth KILOBITS (which is for display, as on IOS)
-func ParseInterfaceConfig(line string) (Override, error) {
+func parseInterfaceConfig(line string) (Override, error) {
 	words := strings.Fields(line)
 	no := len(words) > 1 && words[0] == "no"
 	if no {
@@ -79,7 +79,7 @@ func ParseInterfaceConfig(line string) (Override, error) {
 
 // CheckLine says what is wrong with a line.
 func CheckLine(line string) error {
-	_, err := ParseInterfaceConfig(line)
+	_, err := parseInterfaceConfig(line)
 	return err
 }
 

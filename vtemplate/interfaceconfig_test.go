@@ -37,7 +37,7 @@ func TestLinesOfIOSAreUnderstood(t *testing.T) {
 		"no keepalive":                        {},
 		"rate-limit input 2000000 375000 750000 conform-action transmit exceed-action drop": {Setting: SetPolice, Number: 2_000_000, Burst: 750_000},
 	} {
-		if got, err := ParseInterfaceConfig(line); err != nil || got != want {
+		if got, err := parseInterfaceConfig(line); err != nil || got != want {
 			t.Errorf("%q is %+v (%v), want %+v", line, got, err, want)
 		}
 	}
@@ -63,7 +63,7 @@ func TestLinesOfIOSAreUnderstood(t *testing.T) {
 		"shutdown":                               "carries nothing",
 		"tunnel path-mtu-discovery age-timer 10": "is too much",
 	} {
-		if got, err := ParseInterfaceConfig(line); err == nil || !strings.Contains(err.Error(), want) || got != (Override{}) {
+		if got, err := parseInterfaceConfig(line); err == nil || !strings.Contains(err.Error(), want) || got != (Override{}) {
 			t.Errorf("%q is %+v, error %v, want %q", line, got, err, want)
 		}
 	}
@@ -73,7 +73,7 @@ func FuzzInterfaceConfig(f *testing.F) {
 	f.Add("ip access-group from-spokes in")
 	f.Add("rate-limit input 8000 1500 conform-action transmit exceed-action drop")
 	f.Fuzz(func(t *testing.T, line string) {
-		if o, err := ParseInterfaceConfig(line); err != nil && o != (Override{}) {
+		if o, err := parseInterfaceConfig(line); err != nil && o != (Override{}) {
 			t.Errorf("%q is refused and says %+v", line, o)
 		}
 	})

@@ -41,7 +41,7 @@ func (r *rig) elements() []string {
 			Elem []json.RawMessage
 		}
 	}
-	if err := json.Unmarshal([]byte(r.in(r.hub, "nft -j list table inet "+TableName)), &out); err != nil {
+	if err := json.Unmarshal([]byte(r.in(r.hub, "nft -j list table inet "+tableName)), &out); err != nil {
 		r.t.Fatal(err)
 	}
 	var all []string
@@ -160,8 +160,8 @@ func TestWhatSomebodyFlushesIsMadeAgain(t *testing.T) {
 	r.apply(filtered)
 	wanted := want(map[string]dataplane.Interface{"va1": r.spec(filtered)})
 	for _, harm := range []string{
-		"flush ruleset", "delete table inet " + TableName, "delete element inet " + TableName + " in_from-spokes { va1 }",
-		"flush chain inet " + TableName + " from_peers", "flush chain inet " + TableName + " acl_in_from-spokes",
+		"flush ruleset", "delete table inet " + tableName, "delete element inet " + tableName + " in_from-spokes { va1 }",
+		"flush chain inet " + tableName + " from_peers", "flush chain inet " + tableName + " acl_in_from-spokes",
 	} {
 		r.in(r.hub, "nft "+harm)
 		select {
@@ -247,7 +247,7 @@ func TestWhatACrashLeftIsRemoved(t *testing.T) {
 	if err := r.plane.Close(); err != nil {
 		t.Error(err)
 	}
-	if rules := r.in(r.hub, "nft list ruleset"); strings.Contains(rules, TableName) {
+	if rules := r.in(r.hub, "nft list ruleset"); strings.Contains(rules, tableName) {
 		t.Errorf("after the end:\n%s", rules)
 	}
 	if err := r.plane.Apply(r.spec(nil)); !errors.Is(err, dataplane.ErrClosed) {

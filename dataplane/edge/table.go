@@ -13,9 +13,9 @@ import (
 	"flexvpn/dataplane/nft"
 )
 
-// TableName is the name of our table, family inet. It is ours alone: what a crashed run left of it is
+// tableName is the name of our table, family inet. It is ours alone: what a crashed run left of it is
 // removed.
-const TableName = "flexvpn_edge"
+const tableName = "flexvpn_edge"
 
 // table is our table of nftables. Its methods are not safe for concurrent use.
 type table struct {
@@ -29,7 +29,7 @@ type table struct {
 }
 
 func openTable(lists []*config.AccessList, owned bool) (*table, error) {
-	t, err := nft.Open(TableName, owned)
+	t, err := nft.Open(tableName, owned)
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func (p *Plane) repair() {
 	if err == nil {
 		err = p.table.rebuild(all)
 	}
-	p.opt.Noticed("somebody changed the nftables table "+TableName+", which was made again: "+wrong, err)
+	p.opt.Noticed("somebody changed the nftables table "+tableName+", which was made again: "+wrong, err)
 }
 
 // differs says what of the table is not as it should be; "" when all is.

@@ -1,20 +1,9 @@
 package pki
 
-import (
-	"crypto/sha1"
-	"crypto/x509"
+import "flexvpn/ikev2/wire"
 
-	"flexvpn/ikev2/wire"
-)
-
-// SubjectKeyHash is how a CERTREQ names a trust anchor: the SHA-1 hash of its
-// SubjectPublicKeyInfo, RFC 7296 section 3.7. It identifies, it does not protect.
-func SubjectKeyHash(cert *x509.Certificate) []byte {
-	sum := sha1.Sum(cert.RawSubjectPublicKeyInfo)
-	return sum[:]
-}
-
-// CertReq asks for a certificate under one of the anchors with these SubjectKeyHashes.
+// CertReq asks for a certificate under one of the anchors that have these SHA-1 hashes of their
+// SubjectPublicKeyInfo, RFC 7296 section 3.7. A hash identifies here, it does not protect.
 func CertReq(rootSubjectKeys [][]byte) wire.CertReq {
 	req := wire.CertReq{Encoding: wire.CertX509}
 	for _, h := range rootSubjectKeys {

@@ -37,7 +37,7 @@ func proves(c *x509.Certificate, t wire.IDType, id string) bool {
 		}
 		return slices.ContainsFunc(addresses(c), func(a netip.Addr) bool { return string(a.AsSlice()) == id })
 	case wire.IDDN:
-		return SameDN(c.RawSubject, []byte(id))
+		return sameDN(c.RawSubject, []byte(id))
 	case wire.IDKeyID:
 		return len(c.SubjectKeyId) > 0 && string(c.SubjectKeyId) == id
 	}
@@ -78,11 +78,11 @@ func sameMailbox(a, b string) bool {
 	return i > 0 && i == j && a[:i] == b[:j] && sameFold(a[i:], b[j:])
 }
 
-// SameDN reports whether two encoded distinguished names are the same: octet for octet, or RDN by
+// sameDN reports whether two encoded distinguished names are the same: octet for octet, or RDN by
 // RDN as sets of attributes, whatever kind of string the values are encoded in. Attributes that
 // stand together in one RDN and those in two are different names, as IOS writes them. The empty
 // name is nobody's.
-func SameDN(a, b []byte) bool {
+func sameDN(a, b []byte) bool {
 	x, ok := parseDN(a)
 	if !ok {
 		return false

@@ -1,7 +1,5 @@
 package suite
 
-import "strings"
-
 // DefaultIKE is what IKE SAs offer and accept when nothing is configured, best first: no SHA-1, no
 // group under 2048 bits (RFC 8247). The second proposal is for peers without AEAD, such as an
 // IOS-XE that has its default proposal: AES-CBC-256, SHA512 or SHA384, group 19, 14 or 21.
@@ -43,24 +41,3 @@ func DefaultESP() []Proposal {
 
 func strongPRFs() []uint16   { return []uint16{6, 5, 7} }
 func strongGroups() []uint16 { return []uint16{31, 20, 19, 21, 16, 15, 14} }
-
-// IsWeak reports whether a proposal allows what RFC 8247 advises against, and what that is.
-func IsWeak(p Proposal) (reason string, weak bool) {
-	var found []string
-	for _, id := range p.PRF {
-		if id == prfSHA1 {
-			found = append(found, "SHA1 as PRF")
-		}
-	}
-	for _, id := range p.Integ {
-		if id == integSHA1 {
-			found = append(found, "SHA1 as integrity")
-		}
-	}
-	for _, id := range p.Group {
-		if g, ok := findGroup(id).method.(modp); ok && g.p.BitLen() < 2048 {
-			found = append(found, "group "+GroupName(id))
-		}
-	}
-	return strings.Join(found, ", "), len(found) > 0
-}

@@ -10,9 +10,6 @@ import (
 	"flexvpn/secret"
 )
 
-// KnownGroup reports whether a key exchange method is one of ours, whether configured or not.
-func KnownGroup(g uint16) bool { return findGroup(g) != nil }
-
 // PrivateKE is one key exchange of ours: it lives from our KE payload to the peer's.
 type PrivateKE struct {
 	group  uint16

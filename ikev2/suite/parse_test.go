@@ -88,14 +88,14 @@ func TestParseProposalErrors(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	for _, p := range slices.Concat(DefaultIKE(), DefaultESP()) {
-		if reason, weak := IsWeak(p); weak {
+		if reason, weak := isWeak(p); weak {
 			t.Errorf("%s is weak: %s", p.Name, reason)
 		}
 		if len(p.parts()) != 1 {
 			t.Errorf("%s mixes AEAD with other ciphers", p.Name)
 		}
 		for _, g := range p.Group {
-			if !KnownGroup(g) {
+			if findGroup(g) == nil {
 				t.Errorf("%s has the unknown group %d", p.Name, g)
 			}
 		}
@@ -105,9 +105,30 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// isWeak reports whether a proposal allows what RFC 8247 advises against, and what that is.
+func isWeak(p Proposal) (reason string, weak bool) {
+	var found []string
+	for _, id := range p.PRF {
+		if id == prfSHA1 {
+			found = append(found, "SHA1 as PRF")
+		}
+	}
+	for _, id := range p.Integ {
+		if id == integSHA1 {
+			found = append(found, "SHA1 as integrity")
+		}
+	}
+	for _, id := range p.Group {
+		if g, ok := findGroup(id).method.(modp); ok && g.p.BitLen() < 2048 {
+			found = append(found, "group "+GroupName(id))
+		}
+	}
+	return strings.Join(found, ", "), len(found) > 0
+}
+
 func TestIsWeak(t *testing.T) {
 	p, _ := ParseProposal("legacy", []string{"aes-cbc-128"}, []string{"sha1"}, []string{"sha256", "sha1"}, []string{"14", "2", "modp1536"}, "", false)
-	if reason, weak := IsWeak(p); !weak || reason != "SHA1 as PRF, SHA1 as integrity, group "+GroupName(2)+", group "+GroupName(5) {
+	if reason, weak := isWeak(p); !weak || reason != "SHA1 as PRF, SHA1 as integrity, group "+GroupName(2)+", group "+GroupName(5) {
 		t.Errorf("%v %q", weak, reason)
 	}
 }

@@ -28,5 +28,5 @@ func (k KE) appendTo(b []byte) []byte {
 
 // String names the group and the length; the value itself is of no use in a log.
 func (k KE) String() string {
-	return fmt.Sprintf("%s, %d octets", TransformName(TransformKE, k.Group, 0), len(k.Data))
+	return fmt.Sprintf("%s, %d octets", transformName(TransformKE, k.Group, 0), len(k.Data))
 }

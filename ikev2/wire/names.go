@@ -28,9 +28,9 @@ func (t NotifyType) String() string    { return name(notifyNames, "notify", t) }
 func (t CFGType) String() string       { return name(cfgNames, "CFG", t) }
 func (t AttributeType) String() string { return name(attributeNames, "attribute", t) }
 
-// TransformName names a transform as the registry does, with the key length of a cipher behind it:
+// transformName names a transform as the registry does, with the key length of a cipher behind it:
 // "ENCR_AES_GCM_16-256", "PRF_HMAC_SHA2_384", "KE_CURVE25519".
-func TransformName(t TransformType, id, keyBits uint16) string {
+func transformName(t TransformType, id, keyBits uint16) string {
 	s, ok := "", false
 	switch t {
 	case TransformENCR:

@@ -161,7 +161,7 @@ func TestTransformName(t *testing.T) {
 		{99, 1, 0, "transform type(99)(1)"},
 	}
 	for _, c := range cases {
-		if got := TransformName(c.kind, c.id, c.bits); got != c.want {
+		if got := transformName(c.kind, c.id, c.bits); got != c.want {
 			t.Errorf("%d/%d/%d: got %q, want %q", c.kind, c.id, c.bits, got, c.want)
 		}
 	}

@@ -45,7 +45,7 @@ func (n Notify) String() string {
 	}
 	switch {
 	case n.Type == InvalidKEPayload && len(n.Data) == 2:
-		s += " wants " + TransformName(TransformKE, binary.BigEndian.Uint16(n.Data), 0)
+		s += " wants " + transformName(TransformKE, binary.BigEndian.Uint16(n.Data), 0)
 	case n.Type == SetWindowSize && len(n.Data) == 4:
 		s += fmt.Sprintf(" %d", binary.BigEndian.Uint32(n.Data))
 	case n.Type == UnsupportedCriticalPayload && len(n.Data) == 1:

@@ -212,7 +212,7 @@ func (p Proposal) String() string {
 }
 
 func (t Transform) String() string {
-	name := TransformName(t.Type, t.ID, t.KeyBits)
+	name := transformName(t.Type, t.ID, t.KeyBits)
 	if t.Unrecognized {
 		name += " with unknown attributes"
 	}
