@@ -139,9 +139,14 @@ type stream struct {
 // startStream pings twenty times a second, and returns when answers come.
 func startStream(t *testing.T, from *netlab.Node, to string) *stream {
 	t.Helper()
+	return streamEvery(t, from, to, 50*time.Millisecond)
+}
+
+func streamEvery(t *testing.T, from *netlab.Node, to string, interval time.Duration) *stream {
+	t.Helper()
 	s := &stream{t: t, out: &syncBuffer{}}
 	var err error
-	s.proc, err = from.Start(s.out, nil, "ping", "-i", "0.05", "-W", "1", to)
+	s.proc, err = from.Start(s.out, nil, "ping", "-D", "-i", fmt.Sprint(interval.Seconds()), "-W", "1", to)
 	must(t, err)
 	s.answered(5)
 	return s
@@ -159,17 +164,24 @@ func (s *stream) answered(n int) {
 	})
 }
 
+// stop ends the stream and returns what ping said.
+func (s *stream) stop() string {
+	s.t.Helper()
+	must(s.t, s.proc.Cmd.Process.Signal(syscall.SIGINT))
+	<-s.proc.Done()
+	return s.out.String()
+}
+
 var pingCounts = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
 
 // lost ends the stream and tells how many pings were not answered: the last few may still be on their way.
 func (s *stream) lost() int {
 	s.t.Helper()
 	s.answered(20)
-	must(s.t, s.proc.Cmd.Process.Signal(syscall.SIGINT))
-	<-s.proc.Done()
-	m := pingCounts.FindStringSubmatch(s.out.String())
+	out := s.stop()
+	m := pingCounts.FindStringSubmatch(out)
 	if m == nil {
-		s.t.Fatalf("ping says %s", lastLines(s.out.String(), 5))
+		s.t.Fatalf("ping says %s", lastLines(out, 5))
 	}
 	sent, _ := strconv.Atoi(m[1])
 	received, _ := strconv.Atoi(m[2])

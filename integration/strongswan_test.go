@@ -15,7 +15,8 @@ import (
 )
 
 // A strongswan is one charon-systemd with its own settings, in a namespace. It uses the
-// kernel-libipsec plugin: ESP in user space, always in UDP, without ESN.
+// kernel-libipsec plugin: ESP in user space, always in UDP, without ESN; unless a test starts it with
+// kernelCharon.
 type strongswan struct {
 	t    *testing.T
 	node *netlab.Node
@@ -123,9 +124,16 @@ func startCharon(t *testing.T, n *netlab.Node, settings, swanctl string, files m
 	return s
 }
 
+// reload has charon take other connections.
+func (s *strongswan) reload(swanctl string) {
+	s.t.Helper()
+	must(s.t, os.WriteFile(filepath.Join(s.dir, "swanctl/swanctl.conf"), []byte(swanctl), 0o600))
+	s.must("--load-all")
+}
+
 // swanctl runs swanctl against this charon.
 func (s *strongswan) swanctl(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), max(30*time.Second, commandLimit()))
 	defer cancel()
 	cmd := s.node.Command(ctx, "swanctl", append(args, "--uri", "unix://"+s.dir+"/vici")...)
 	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+filepath.Join(s.dir, "strongswan.conf"), "SWANCTL_DIR="+filepath.Join(s.dir, "swanctl"))
