@@ -143,6 +143,7 @@ type exchange struct {
 	timer *time.Timer
 	turn  int // of the timer: an older one that fires late is none
 	over  bool
+	trial *port // dead, and asked all the same: see lastResort
 }
 
 // answer is what a server said, with the request it belongs to.
@@ -169,9 +170,11 @@ func run(after []func()) {
 	}
 }
 
-// next goes to the next server that is not dead; mu is held.
+// next goes to the next server that is not dead, or when all are to the one that lastResort finds; mu is
+// held.
 func (e *exchange) next() []func() {
 	now := time.Now()
+	all := e.ports
 	for !e.client.closed && now.Before(e.deadline) && len(e.ports) > 0 {
 		p := e.ports[0]
 		e.ports = e.ports[1:]
@@ -181,7 +184,28 @@ func (e *exchange) next() []func() {
 		e.at, e.tries, e.first = p, 0, now
 		return p.take(e)
 	}
+	if p := e.lastResort(now, all); p != nil {
+		e.trial, p.tried = p, true
+		e.at, e.tries, e.first = p, 0, now
+		return p.take(e)
+	}
 	return e.finish(nil, authz.ErrUnreachable)
+}
+
+// lastResort is, when every server was dead already, the one whose dead time ends first; nil without any.
+// As on IOS a server is passed over only while another is there: one that is back and does not know
+// Status-Server need not be missed until its time is over. One request at a time finds out about each, and is
+// not repeated; all others have their answer at once. mu is held.
+func (e *exchange) lastResort(now time.Time, ports []*port) (best *port) {
+	if e.at != nil || e.client.closed || !now.Before(e.deadline) {
+		return nil
+	}
+	for _, p := range ports {
+		if !p.tried && (best == nil || p.deadUntil.Before(best.deadUntil)) {
+			best = p
+		}
+	}
+	return best
 }
 
 // finish ends the exchange; mu is held.
@@ -190,6 +214,9 @@ func (e *exchange) finish(a *answer, err error) []func() {
 		return nil
 	}
 	e.over = true
+	if e.trial != nil {
+		e.trial.tried = false
+	}
 	if e.timer != nil {
 		e.timer.Stop()
 	}

@@ -14,6 +14,7 @@ import (
 	"layeh.com/radius"
 
 	"flexvpn/authz"
+	"flexvpn/config"
 	"flexvpn/secret"
 )
 
@@ -237,21 +238,70 @@ func TestFailoverAndRecovery(t *testing.T) {
 	}
 }
 
-// With all servers dead the answer comes at once; after the dead time they are tried again.
+// accesses are the requests that ask for somebody, without questions for a server's status.
+func (f *fakeServer) accesses() (n int) {
+	for _, p := range f.requests() {
+		if p.Code == radius.CodeAccessRequest {
+			n++
+		}
+	}
+	return n
+}
+
+// With all servers dead one request at a time is sent, once, to the server whose dead time ends first; all
+// others have their answer at once.
 func TestAllDead(t *testing.T) {
-	f := startFake(t, silent)
-	s := f.server("r1")
-	s.Timeout, s.Tries = 10*time.Millisecond, 1
-	r := newRig(t, 500*time.Millisecond, s)
-	if a := r.ask("alice"); !errors.Is(a.Err, authz.ErrUnreachable) {
+	first, second := startFake(t, silent), startFake(t, silent)
+	servers := []*config.AAAServer{first.server("r1"), second.server("r2")}
+	r := newRig(t, time.Hour, servers...)
+	if a := r.ask("alice"); !errors.Is(a.Err, authz.ErrUnreachable) || !r.dead(0) || !r.dead(1) {
 		t.Fatalf("got %+v", a)
 	}
-	before := len(f.requests())
-	if a := r.ask("bob"); !errors.Is(a.Err, authz.ErrUnreachable) || len(f.requests()) != before {
-		t.Errorf("got %+v, and the dead server was asked", a)
+	r.mu.Lock()
+	for _, s := range servers {
+		s.Timeout = time.Hour // nothing but Close ends a trial
 	}
-	f.setAnswer(accept())
-	eventually(t, "the dead time is over", func() bool { return r.ask("carol").Err == nil })
+	r.mu.Unlock()
+	before := [2]int{first.accesses(), second.accesses()}
+	got := make(chan error, 2)
+	for _, name := range []string{"bob", "carol"} {
+		r.Ask(authz.Ask{Group: "g", User: name}, func(a authz.Answer) { got <- a.Err })
+	}
+	eventually(t, "each is asked once", func() bool { return first.accesses() == before[0]+1 && second.accesses() == before[1]+1 })
+	for range 20 {
+		if a := r.ask("dave"); !errors.Is(a.Err, authz.ErrUnreachable) {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if first.accesses() != before[0]+1 || second.accesses() != before[1]+1 {
+		t.Errorf("while a request finds out the dead servers got %d and %d", first.accesses()-before[0], second.accesses()-before[1])
+	}
+	r.Close()
+	for range 2 {
+		if err := <-got; !errors.Is(err, authz.ErrUnreachable) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// A server that is back and does not know Status-Server serves at once when no other is there.
+func TestBackWithoutStatusServer(t *testing.T) {
+	f := startFake(t, silent)
+	s := f.server("r1")
+	r := newRig(t, time.Hour, s)
+	for range 2 { // the first trial in vain does not end trials
+		if a := r.ask("alice"); !errors.Is(a.Err, authz.ErrUnreachable) || !r.dead(0) {
+			t.Fatalf("got %+v", a)
+		}
+	}
+	f.setAnswer(func(f *fakeServer, request []byte, from netip.AddrPort) {
+		if radius.Code(request[0]) != radius.CodeStatusServer {
+			accept()(f, request, from)
+		}
+	})
+	if a := r.ask("bob"); a.Err != nil || r.dead(0) {
+		t.Errorf("got %+v\n%s", a, r.log)
+	}
 }
 
 // More than 256 requests are in flight: they need more source ports, and each gets its own answer.

@@ -31,6 +31,7 @@ type port struct {
 	dialing    bool
 	waiting    []*exchange // for a connection
 	deadUntil  time.Time   // zero: alive
+	tried      bool        // an exchange finds out whether it still is dead
 	lastAnswer time.Time
 	lastError  string
 	since      time.Time // in this state
