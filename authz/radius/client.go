@@ -193,7 +193,7 @@ func (e *exchange) next() []func() {
 }
 
 // lastResort is, when every server was dead already, the one whose dead time ends first; nil without any.
-// As on IOS a server is passed over only while another is there: one that is back and does not know
+// A server is passed over only while another is there: one that is back and does not know
 // Status-Server need not be missed until its time is over. One request at a time finds out about each, and is
 // not repeated; all others have their answer at once. mu is held.
 func (e *exchange) lastResort(now time.Time, ports []*port) (best *port) {
