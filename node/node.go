@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -395,17 +393,11 @@ func (n *Node) planeEvent(e dataplane.Event) {
 }
 
 func (n *Node) serveMetrics(ctx context.Context) error {
-	l, err := net.Listen("tcp", n.cfg.Metrics.Listen.String())
+	m, err := ops.ListenMetrics(n.cfg.Metrics.Listen)
 	if err != nil {
-		return fmt.Errorf("metrics: %w: choose another metrics.listen", err)
-	}
-	srv := &http.Server{Handler: ops.MetricsHandler(n.Stats, n.Info), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return nil
+	return m.Serve(ctx, ops.MetricsHandler(n.Stats, n.Info))
 }
 
 // close gives back what build made, in reverse order.
