@@ -46,6 +46,7 @@ var (
 	metricBGPNeighbors = desc("bgp_neighbors", "BGP neighbors.", "state")
 	metricBGPPrefixes  = desc("bgp_prefixes", "Prefixes accepted from BGP neighbors, and advertised to them.", "direction")
 	metricBGPDowns     = desc("bgp_sessions_ended_total", "BGP sessions that ended.")
+	metricBGPHeldBack  = desc("bgp_held_back_total", "Times that a BGP neighbor sent faster than its updates were taken in, and had to wait.")
 	metricBGPRefused   = desc("bgp_refused_total", "Connections and paths of BGP neighbors that were turned away.", "kind")
 	metricFIB          = desc("fib_events_total", "Routes written to the forwarding table or removed, refused by it, and brought back after somebody else removed them.", "event")
 
@@ -76,7 +77,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 		metricLogins, metricEAP, metricRekeys, metricMoves, metricIKE, metricBytes, metricPackets, metricDrops, metricEventsDropped,
 		metricPoolSize, metricPoolUsed, metricPoolRemembered, metricClient, metricFailovers, metricTrack,
 		metricDNSQueries, metricDNSAnswers, metricDNSDrops, metricNAT, metricDHCPMessages, metricDHCPDrops, metricDHCPLeases,
-		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPRefused, metricFIB,
+		metricBGPNeighbors, metricBGPPrefixes, metricBGPDowns, metricBGPHeldBack, metricBGPRefused, metricFIB,
 	}, descriptionsOfAAA...) {
 		out <- d
 	}
@@ -109,6 +110,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.gauges(metricBGPNeighbors, s.BGPNeighbors)
 	e.gauges(metricBGPPrefixes, s.BGPPrefixes)
 	e.counter(metricBGPDowns, s.BGPDowns)
+	e.counter(metricBGPHeldBack, s.BGPHeldBack)
 	e.counters(metricBGPRefused, s.BGPRefused)
 	e.counters(metricFIB, s.FIB)
 

@@ -169,6 +169,9 @@ func printBGPNeighbor(w io.Writer, b view.BGP, n view.BGPNeighbor, now time.Time
 	p("  Prefixes: %d accepted%s, %d refused, %d advertised", n.Accepted, most, n.Refused, n.Advertised)
 	p("  %s", strings.Join(traits(n), ", "))
 	p("  Connections dropped %d; last reset: %s", n.Drops, orNone(n.LastReset))
+	if n.HeldBack > 0 {
+		p("  Held back %d times, last %s ago: its updates came faster than they were taken in", n.HeldBack, iosUptime(now.Sub(n.HeldBackSince)))
+	}
 	for _, part := range []struct {
 		name string
 		list []netip.Prefix

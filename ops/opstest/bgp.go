@@ -43,7 +43,7 @@ func speakers(ago func(time.Duration) time.Time) []view.BGP {
 			{
 				Address: addr("10.1.1.2"), Dynamic: true, PeerGroup: "spokes", ASN: 65001, Internal: true, RouterID: addr("172.16.1.1"), State: "Established",
 				Since: ago(time.Hour), Session: "h1", Identity: "spoke1.branch.example.net", Interface: "va-1", Local: addr("10.1.1.1"), Accepted: 1, Advertised: 1,
-				Refused: 1, MaxPrefixes: 10, MessagesIn: 64, MessagesOut: 65, UpdatesIn: 2, UpdatesOut: 1, HoldTime: 180, Keepalive: 60, Client: true, NextHopSelf: "all",
+				Refused: 1, MaxPrefixes: 10, MessagesIn: 64, MessagesOut: 65, UpdatesIn: 2, UpdatesOut: 1, HoldTime: 180, Keepalive: 60, HeldBack: 2, HeldBackSince: ago(3 * time.Minute), Client: true, NextHopSelf: "all",
 				Capabilities: []string{"Route refresh", "Four-octets ASN Capability"}, AcceptedPrefixes: []netip.Prefix{prefix("172.16.1.0/24")},
 				RefusedPrefixes: []view.BGPRefused{{Prefix: prefix("0.0.0.0/0"), Kind: "filter"}}, SentPrefixes: []netip.Prefix{prefix("10.0.0.0/8")},
 			},

@@ -33,7 +33,9 @@ type BGPNeighbor struct {
 	Since            time.Time      `json:"since"`                // in this state
 	LastReset        string         `json:"last_reset,omitempty"` // why the session ended last, or an attempt failed
 	Drops            uint64         `json:"drops"`
-	Session          string         `json:"session,omitempty"` // of IKEv2, for a dynamic neighbor
+	HeldBack         uint64         `json:"held_back"`                // times it sent faster than its updates were taken in
+	HeldBackSince    time.Time      `json:"held_back_since,omitzero"` // when the last of them began
+	Session          string         `json:"session,omitempty"`        // of IKEv2, for a dynamic neighbor
 	Identity         string         `json:"identity,omitempty"`
 	Interface        string         `json:"interface,omitempty"`
 	Local            netip.Addr     `json:"local"`

@@ -241,5 +241,6 @@ type Stats struct {
 	BGPPrefixes   map[string]uint64 `json:"bgp_prefixes"`           // by direction: in (accepted), out (advertised)
 	BGPDowns      uint64            `json:"bgp_downs_total"`        // BGP sessions that ended
 	BGPRefused    map[string]uint64 `json:"bgp_refused_total"`      // connections and paths that were turned away, by kind
+	BGPHeldBack   uint64            `json:"bgp_held_back_total"`    // times a BGP neighbor sent faster than its updates were taken in
 	FIB           map[string]uint64 `json:"fib_total"`              // by event: write, error, repair
 }

@@ -92,6 +92,7 @@ type gobgpSession struct {
 	to     neighbor
 	events events
 	closed atomic.Bool
+	flow   flow
 
 	mu     sync.Mutex
 	reason string // as the library last logged it
@@ -112,6 +113,7 @@ func (g *gobgp) Start(n neighbor, e events) (session, error) {
 		g.release(i)
 		return nil, fmt.Errorf("neighbor %s: %w", n.address, err)
 	}
+	s.flow.queues = i.queues(n.address.String())
 	return s, nil
 }
 
@@ -185,6 +187,7 @@ func (s *gobgpSession) Take(c *net.TCPConn) {
 		_ = c.Close()
 		return
 	}
+	s.flow.conn.Store(c)
 	select {
 	case s.on.accept <- c:
 	default: // one is waiting already
@@ -284,8 +287,12 @@ func (i *instance) watch() error {
 		if p := r.GetPeer(); p != nil {
 			s.peerEvent(p)
 		}
-		for _, p := range r.GetTable().GetPaths() {
-			s.pathEvent(p)
+		if paths := r.GetTable().GetPaths(); len(paths) > 0 {
+			s.deliver(func() {
+				for _, p := range paths {
+					s.pathEvent(p)
+				}
+			})
 		}
 	})
 }
@@ -309,6 +316,9 @@ func (s *gobgpSession) peerEvent(e *api.WatchEventResponse_PeerEvent) {
 		local, _ := netip.ParseAddr(e.GetPeer().GetTransport().GetLocalAddress())
 		s.events.Up(established{asn: st.PeerAsn, routerID: id, local: local.Unmap()})
 	case was && !up:
+		if s.flow.holding.Load() {
+			reason += ", while it was held back: its updates came faster than they were taken in"
+		}
 		s.events.Down(reason)
 	case st.SessionState == api.PeerState_IDLE && reason != "":
 		s.events.Failed(reason)

@@ -29,6 +29,8 @@ func (e *ears) Failed(reason string)                 { e.down <- reason }
 func (e *ears) Update(p netip.Prefix, _ *Attributes) { e.heard <- p }
 func (e *ears) Withdrawn(p netip.Prefix)             { e.lost <- p }
 
+func (e *ears) Held() {}
+
 func hear[T any](t *testing.T, what string, from <-chan T) (v T) {
 	t.Helper()
 	select {

@@ -42,6 +42,8 @@ type peer struct {
 	blocked  string // why it may not come again
 	lastDown string
 	flaps    uint64
+	held     uint64    // times it was held back
+	heldAt   time.Time // and when the last of them began
 	dialing  bool
 	ready    bool          // a connection can be taken
 	early    *net.TCPConn  // came before that
@@ -155,6 +157,16 @@ func (f feed) Withdrawn(prefix netip.Prefix) {
 	f.on(func(s *Speaker, p *peer) {
 		delete(p.refused, prefix)
 		s.lose(p, prefix)
+	})
+}
+
+// Held implements events.
+func (f feed) Held() {
+	f.on(func(s *Speaker, p *peer) {
+		p.held, p.heldAt = p.held+1, s.now()
+		s.counters.held++
+		s.log.Warn("bgp neighbor held back", "neighbor", p.address, "identity", p.identity, "interface", p.device,
+			"reason", "its updates come faster than they are taken in: it waits, others do not")
 	})
 }
 

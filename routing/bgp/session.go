@@ -48,6 +48,8 @@ type events interface {
 	Failed(reason string)
 	Update(netip.Prefix, *Attributes)
 	Withdrawn(netip.Prefix)
+	// Held: the neighbor says more than is taken in, and waits. Once for each time that this goes on.
+	Held()
 }
 
 // established is what an OPEN told.

@@ -16,6 +16,7 @@ import (
 type counters struct {
 	in, out int // prefixes accepted and advertised now
 	downs   uint64
+	held    uint64
 	refused map[string]uint64
 }
 
@@ -47,6 +48,7 @@ func (s *Speaker) AddTo(ctx context.Context, v *view.Stats) error {
 		v.BGPPrefixes["in"] += uint64(s.counters.in)
 		v.BGPPrefixes["out"] += uint64(s.counters.out)
 		v.BGPDowns += s.counters.downs
+		v.BGPHeldBack += s.counters.held
 		for kind, n := range s.counters.refused {
 			v.BGPRefused[kind] += n
 		}
@@ -81,7 +83,7 @@ func (s *Speaker) View(ctx context.Context, only netip.Addr) (view.BGP, error) {
 func (p *peer) view(all bool) view.BGPNeighbor {
 	v := view.BGPNeighbor{
 		Address: p.address, Dynamic: p.dynamic, PeerGroup: p.cfg.Group, Description: p.cfg.Description, ASN: p.asn, Internal: p.internal,
-		RouterID: p.routerID, Blocked: p.blocked, Since: p.since, LastReset: p.lastDown, Drops: p.flaps,
+		RouterID: p.routerID, Blocked: p.blocked, Since: p.since, LastReset: p.lastDown, Drops: p.flaps, HeldBack: p.held, HeldBackSince: p.heldAt,
 		Session: p.session, Identity: p.identity, Interface: p.device, Local: p.local, State: "Idle",
 		Accepted: len(p.paths), Refused: len(p.refused), MaxPrefixes: p.cfg.MaxPrefixes, Advertised: len(p.sent),
 		MD5: !p.cfg.Password.IsEmpty(), Client: p.cfg.Client, NextHopSelf: string(p.cfg.NextHopSelf),
