@@ -13,7 +13,7 @@ TEST_PACKAGES += freeradius freeradius-utils
 # What the virtual machine of the kernel data plane's tests needs.
 VM_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
 # Peers of the kernel data plane, and what Libreswan stands on: it cannot be installed beside strongSwan.
-VM_PACKAGES += openiked libnss3-tools libldns3 libevent-pthreads-2.1-7 libunbound8
+VM_PACKAGES += openiked libnss3-tools libcap-ng0 libcurl3-nss libevent-core-2.1-7 libevent-pthreads-2.1-7 libldap-2.5-0 libldns3 libunbound8
 
 export CGO_ENABLED := 0
 
