@@ -128,11 +128,8 @@ func (t *table) addMatches(chain string, c *ListCounters) error {
 	return nil
 }
 
-// ruleCounters are the packets that each rule of a chain counted; nothing before there is a table.
-func (t *table) ruleCounters(chain string) ([]uint64, error) {
-	if !t.made {
-		return nil, nil
-	}
+// rules are those of a chain, as the kernel has them.
+func (t *table) rules(chain string) ([]*nftables.Rule, error) {
 	c, err := t.Conn()
 	if err != nil {
 		return nil, err
@@ -141,6 +138,18 @@ func (t *table) ruleCounters(chain string) ([]uint64, error) {
 	if err != nil {
 		t.Failed()
 		return nil, fmt.Errorf("nftables: read chain %s: %w", chain, err)
+	}
+	return rules, nil
+}
+
+// ruleCounters are the packets that each rule of a chain counted; nothing before there is a table.
+func (t *table) ruleCounters(chain string) ([]uint64, error) {
+	if !t.made {
+		return nil, nil
+	}
+	rules, err := t.rules(chain)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]uint64, len(rules))
 	for i, r := range rules {

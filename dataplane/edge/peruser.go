@@ -131,14 +131,9 @@ func (e entry) use(in bool) use {
 
 // dispatchRule is the rule of a chain that looks a device up in a set.
 func (t *table) dispatchRule(chain, set string) (*nftables.Rule, error) {
-	c, err := t.Conn()
+	rules, err := t.rules(chain)
 	if err != nil {
 		return nil, err
-	}
-	rules, err := c.GetRules(t.Ref(), &nftables.Chain{Name: chain})
-	if err != nil {
-		t.Failed()
-		return nil, fmt.Errorf("nftables: read chain %s: %w", chain, err)
 	}
 	for _, r := range rules {
 		for _, e := range r.Exprs {
